@@ -1,0 +1,54 @@
+"""Eq. 6 by hand, and what the product form does to its gradients."""
+
+import pytest
+import torch
+
+from vsacc.loss import lower_bound
+
+
+@pytest.fixture
+def seen():
+    torch.manual_seed(0)
+    logits = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    terms = {"log_c": -torch.rand(4, dtype=torch.float64) - 1, "kl": torch.rand(4, dtype=torch.float64)}
+    return logits, torch.tensor([0, 2, 1, 1]), {k: v.requires_grad_() for k, v in terms.items()}
+
+
+def test_sum_is_equation_6(seen):
+    logits, labels, terms = seen
+    log_p = logits.log_softmax(-1)[torch.arange(4), labels]
+    bound = lower_bound(logits, labels, terms, 0.3, 0.7)
+    expected = -(log_p + 0.3 * terms["log_c"] - 0.7 * terms["kl"]).mean()
+    torch.testing.assert_close(bound.loss.double(), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(bound.log_y.double(), log_p, rtol=1e-6, atol=1e-7)
+
+
+def test_product_is_what_the_authors_train(seen):
+    logits, labels, terms = seen
+    cross_entropy = -logits.log_softmax(-1)[torch.arange(4), labels]
+    bound = lower_bound(logits, labels, terms, form="product")
+    expected = ((terms["kl"] - terms["log_c"]) * cross_entropy).mean()
+    torch.testing.assert_close(bound.loss.double(), expected, rtol=1e-6, atol=0)
+
+
+def test_the_product_stops_training_the_elbo_of_an_image_it_classifies(seen):
+    """d loss / d log_c is the cross-entropy: near 0 for a sure image. In the sum it is the weight."""
+    _, labels, terms = seen
+    sure = 50 * torch.nn.functional.one_hot(labels, 3).double()
+    lower_bound(sure, labels, terms, form="product").loss.backward()
+    assert terms["log_c"].grad.abs().max() < 1e-6
+    terms["log_c"].grad = None
+    lower_bound(sure, labels, terms).loss.backward()
+    torch.testing.assert_close(terms["log_c"].grad, torch.full((4,), -0.25, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("form", ["sum", "product"])
+def test_a_model_without_a_latent_is_trained_by_cross_entropy(seen, form):
+    logits, labels, _ = seen
+    loss = lower_bound(logits, labels, {}, form=form).loss
+    torch.testing.assert_close(loss.double(), torch.nn.functional.cross_entropy(logits, labels), rtol=1e-6, atol=0)
+
+
+def test_unknown_form(seen):
+    with pytest.raises(ValueError, match="'sum' or 'product'"):
+        lower_bound(*seen, form="quotient")

@@ -1,0 +1,181 @@
+"""The sampler against hand-computed ramps, grid_sample, finite differences and exact area averages."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vsacc.sampler import Pyramid, area_matrix, build_pyramid, glimpse, halve, proxy, upscale
+
+
+def noise(*shape, seed=0):
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def smooth(side, seed=0):
+    """Random, but without detail finer than a tenth of the image."""
+    return upscale(noise(1, 1, 10, 10, seed=seed), side)
+
+
+def test_middle_of_a_ramp():
+    ramp = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
+    seen = glimpse(ramp, torch.tensor([[0.5, 0.0, 0.0]], dtype=torch.float64), 2)
+    torch.testing.assert_close(255 * seen, torch.tensor([[[[5.0, 6.0], [9.0, 10.0]]]], dtype=torch.float64))
+
+
+def test_convention_x_runs_right_and_y_runs_down():
+    ramp = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
+    # [0, 1] x [-1, 0] is the upper right quarter: rows 0-1, columns 2-3
+    seen = glimpse(ramp, torch.tensor([[0.5, 0.5, -0.5]], dtype=torch.float64), 2)
+    torch.testing.assert_close(255 * seen, torch.tensor([[[[2.0, 3.0], [6.0, 7.0]]]], dtype=torch.float64))
+
+
+def test_half_a_pixel_to_the_right_is_halfway_between_neighbours():
+    ramp = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
+    seen = glimpse(ramp, torch.tensor([[0.5, 0.25, 0.0]], dtype=torch.float64), 2)
+    torch.testing.assert_close(255 * seen, torch.tensor([[[[5.5, 6.5], [9.5, 10.5]]]], dtype=torch.float64))
+
+
+def test_outside_repeats_the_border():
+    ramp = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
+    seen = glimpse(ramp, torch.tensor([[0.5, 9.0, 9.0]], dtype=torch.float64), 2)
+    torch.testing.assert_close(255 * seen, torch.full((1, 1, 2, 2), 15.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (24, 57)])
+def test_agrees_with_grid_sample_on_floats(shape):
+    images = noise(3, 2, *shape)
+    where = torch.tensor([[0.3, 0.1, -0.2], [0.9, 0.5, 0.5], [0.05, -1.0, 0.7]], dtype=torch.float64)
+    s, x, y = where.T
+    zero = torch.zeros_like(s)
+    theta = torch.stack([torch.stack([s, zero, x], -1), torch.stack([zero, s, y], -1)], 1)
+    grid = F.affine_grid(theta, [3, 2, 16, 16], align_corners=False)
+    expected = F.grid_sample(images.double() / 255, grid, "bilinear", "border", align_corners=False)
+    torch.testing.assert_close(glimpse(images, where, 16), expected)
+
+
+def test_many_glimpses_are_single_glimpses():
+    pyramid = build_pyramid(noise(2, 3, 96, 80), smallest=12)
+    where = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(1)) + 0.02
+    together = glimpse(pyramid, where, 8)
+    assert together.shape == (2, 5, 3, 8, 8)
+    for step in range(5):
+        torch.testing.assert_close(together[:, step], glimpse(pyramid, where[:, step], 8))
+
+
+@pytest.mark.parametrize("levels", ["one", "pyramid"])
+@pytest.mark.parametrize("scale", [0.11, 0.37, 0.83])
+def test_gradcheck_in_s_x_and_y(levels, scale):
+    images = noise(2, 1, 64, 64)
+    source = images if levels == "one" else build_pyramid(images, smallest=8)
+    # 7 pixels: sampling points stay clear of the kinks at pixel centres
+    where = torch.tensor(
+        [[[scale, 0.0137, -0.213], [scale, -0.4171, 0.31]]] * 2, dtype=torch.float64, requires_grad=True
+    )
+    assert torch.autograd.gradcheck(lambda w: glimpse(source, w, 7), where, eps=1e-7, atol=1e-5)
+
+
+class Count(TorchDispatchMode):
+    """Elements that every operation puts out, and those that gathers read."""
+
+    def __init__(self):
+        super().__init__()
+        self.all = self.gathered = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        view = isinstance(out, torch.Tensor) and any(
+            isinstance(a, torch.Tensor) and a.untyped_storage().data_ptr() == out.untyped_storage().data_ptr()
+            for a in args
+        )
+        if isinstance(out, torch.Tensor) and not view:
+            self.all += out.numel()
+            self.gathered += out.numel() if func is torch.ops.aten.gather.default else 0
+        return out
+
+
+def test_cost_does_not_grow_with_the_image():
+    counts = []
+    for side in (128, 4096):
+        flat = torch.zeros(2, 3, side * side + side * side // 4, dtype=torch.uint8)
+        pyramid = Pyramid(flat, ((side, side), (side // 2, side // 2)))
+        where = torch.tensor([[[0.2, 0.1, 0.1]]] * 2, requires_grad=True)
+        glimpse(pyramid, where, 16)  # fills the table of levels
+        with Count() as count:
+            glimpse(pyramid, where, 16).sum().backward()
+        counts.append((count.all, count.gathered))
+    assert counts[0] == counts[1]
+    assert counts[0][1] == 8 * 16 * 16 * 3 * 2  # 4 neighbours, 2 levels, L, L, C, B
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3])
+def test_pyramid_is_an_exact_area_average_where_pixels_align(level):
+    images = noise(1, 1, 128, 128, seed=level)
+    size = 8
+    pixel = 2**level  # side of a glimpse pixel in image pixels
+    where = torch.tensor([[size * pixel / 128, 0.0, 0.0]], dtype=torch.float64)
+    seen = 255 * glimpse(build_pyramid(images, smallest=8), where, size)
+    first = 64 - size * pixel // 2
+    part = images[..., first : first + size * pixel, first : first + size * pixel].double()
+    expected = F.avg_pool2d(part, pixel) if level else part
+    assert (seen - expected).abs().max() <= 0.5 * level + 1e-9  # each level rounds to 8 bits once
+
+
+def test_pyramid_does_not_alias_where_plain_bilinear_does():
+    stripes = (torch.arange(512) % 2 * 255).to(torch.uint8).expand(1, 1, 512, 512).contiguous()
+    where = torch.tensor([[0.9, 0.003, 0.0]])
+    grey = glimpse(build_pyramid(stripes), where, 32)
+    assert (grey - 0.5).abs().max() < 0.01
+    assert (glimpse(stripes, where, 32) - 0.5).abs().max() > 0.3
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (63, 101)])
+def test_odd_levels_keep_the_geometry(shape):
+    """Averages and bilinear reads of a plane are the plane itself, at whatever level; a shift would show."""
+    height, width = shape
+    plane = (torch.arange(height)[:, None] + 1.5 * torch.arange(width)).round().to(torch.uint8)
+    where = torch.tensor([[0.6, 0.2, -0.1]], dtype=torch.float64)
+    seen = 255 * glimpse(build_pyramid(plane.expand(1, 1, -1, -1), smallest=8), where, 8)[0, 0]
+    unit = (torch.arange(8, dtype=torch.float64) + 0.5) / 4 - 1
+    cols, rows = (0.2 + 0.6 * unit + 1) * width / 2 - 0.5, (-0.1 + 0.6 * unit + 1) * height / 2 - 0.5
+    torch.testing.assert_close(seen, rows[:, None] + 1.5 * cols, atol=0.8, rtol=0)  # 8-bit rounding at each level
+
+
+def test_halving_rounds_and_repeats_odd_borders():
+    images = torch.tensor([[1, 2, 7], [3, 5, 8], [10, 20, 40]], dtype=torch.uint8).view(1, 1, 3, 3)
+    expected = torch.tensor([[3, 8], [15, 40]], dtype=torch.uint8)  # 2.75, 7.5, 15, 40
+    assert torch.equal(halve(images)[0, 0], expected)
+
+
+def test_proxy_is_the_area_average():
+    images = noise(2, 3, 96, 64)
+    torch.testing.assert_close(proxy(images, 32), F.avg_pool2d(images.float(), (3, 2)) / 255)
+
+
+def test_proxy_reads_the_small_levels_and_agrees():
+    images = smooth(1024)
+    direct, cheap = proxy(images, 32), proxy(build_pyramid(images), 32)
+    torch.testing.assert_close(direct, cheap, atol=3 / 255, rtol=0)
+
+
+def test_area_matrix_of_a_hand_computed_case():
+    # 3 pixels into 2 cells: each cell is one pixel and half of the middle one
+    expected = torch.tensor([[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]])
+    torch.testing.assert_close(area_matrix(3, 3.0, 2, torch.device("cpu")), expected)
+
+
+def test_upscale_is_bilinear():
+    images = noise(2, 1, 10, 10)
+    expected = F.interpolate(images.float(), (97, 97), mode="bilinear", align_corners=False).round()
+    assert (upscale(images, 97).float() - expected).abs().max() <= 1  # ties may round either way
+    assert (upscale(images, 97).float() - expected).abs().mean() < 0.01
+
+
+def test_images_must_be_bytes():
+    with pytest.raises(TypeError, match="uint8"):
+        glimpse(torch.rand(1, 1, 4, 4), torch.ones(1, 3), 2)
+
+
+def test_where_must_fit_the_batch():
+    with pytest.raises(ValueError, match=r"where must be \(1, 3\)"):
+        glimpse(noise(1, 1, 4, 4), torch.ones(2, 3), 2)

@@ -1,0 +1,126 @@
+"""The VRNN: KL and densities against torch.distributions, one step against the unrolled model."""
+
+import math
+
+import pytest
+import torch
+from torch import distributions as D
+
+from vsacc.vrnn import VRNN, Normal, kl_normal
+
+
+def normal(seed, batch=5):
+    rng = torch.Generator().manual_seed(seed)
+    mean = torch.randn(batch, 3, generator=rng, dtype=torch.float64)
+    return Normal(mean, torch.rand(batch, 3, generator=rng, dtype=torch.float64) + 0.1)
+
+
+def test_kl_agrees_with_torch_distributions():
+    q, p = normal(0), normal(1)
+    expected = D.kl_divergence(D.Normal(*q), D.Normal(*p)).sum(-1)
+    torch.testing.assert_close(kl_normal(q, p), expected)
+
+
+def test_kl_of_a_distribution_with_itself_is_zero():
+    torch.testing.assert_close(kl_normal(normal(0), normal(0)), torch.zeros(5, dtype=torch.float64))
+
+
+def test_sigma_means_the_same_in_sampling_and_in_the_kl():
+    torch.manual_seed(0)
+    q = Normal(torch.zeros(200_000, 3), torch.tensor([0.1, 1.0, 3.0]).expand(200_000, 3))
+    torch.testing.assert_close(q.sample().std(0), q.sigma[0], rtol=0.02, atol=0)
+
+
+def test_samples_are_pathwise():
+    mean, sigma = torch.zeros(4, 3, requires_grad=True), torch.ones(4, 3, requires_grad=True)
+    z = Normal(mean, sigma).sample()
+    z.sum().backward()
+    torch.testing.assert_close(mean.grad, torch.ones(4, 3))
+    torch.testing.assert_close(sigma.grad, (z / 1.0).detach())
+
+
+@pytest.fixture(params=["spatial", "dense"])
+def vrnn(request):
+    torch.manual_seed(0)
+    return VRNN(posterior=request.param)
+
+
+@pytest.fixture
+def proxy():
+    return torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_every_image_is_alone(vrnn, proxy):
+    """No statistics of the batch leak in: the posterior of an image does not depend on its neighbours."""
+    state = vrnn.start(6)
+    together = vrnn.posterior(vrnn.observe(proxy), state)
+    alone = vrnn.posterior(vrnn.observe(proxy[2:3]), vrnn.start(1))
+    torch.testing.assert_close(together.mean[2:3], alone.mean)
+    torch.testing.assert_close(together.sigma[2:3], alone.sigma)
+
+
+def test_places_and_sigma_are_in_range(vrnn, proxy):
+    q = vrnn.posterior(vrnn.observe(proxy * 50), vrnn.start(6))
+    assert q.mean[:, 1:].abs().max() <= 1
+    assert q.sigma.min() >= vrnn.sigma[0] and q.sigma.max() <= vrnn.sigma[1]
+    where = vrnn.where(torch.randn(6, 3) * 10)
+    assert where[:, 0].min() >= vrnn.scale[0] and where[:, 0].max() <= vrnn.scale[1]
+
+
+def test_widening_raises_the_smallest_sigma(vrnn, proxy):
+    features, state = vrnn.observe(proxy), vrnn.start(6)
+    narrow = vrnn.posterior(features, state).sigma
+    vrnn.widen(1.0)
+    torch.testing.assert_close(vrnn.posterior(features, state).sigma, torch.full((6, 3), vrnn.sigma[1]))
+    vrnn.widen(0.0)
+    torch.testing.assert_close(vrnn.posterior(features, state).sigma, narrow)
+
+
+def test_training_starts_at_the_first_scale(vrnn, proxy):
+    vrnn.eval()
+    where = vrnn.where(vrnn.posterior(vrnn.observe(proxy), vrnn.start(6)).mean)
+    torch.testing.assert_close(where[:, 0], torch.full((6,), vrnn.scale[2]), atol=0.06, rtol=0)
+
+
+def test_attention_moves_with_the_image():
+    """The map is fully convolutional: 4 proxy pixels to the right and down are 2 of its cells."""
+    torch.manual_seed(0)
+    vrnn = VRNN(posterior="spatial")
+    proxy = torch.zeros(2, 1, 32, 32)
+    proxy[0, 0, 12:18, 12:18] = 1
+    proxy[1] = proxy[0].roll((4, 4), (1, 2))
+    first, moved = vrnn.attend(vrnn.observe(proxy), vrnn.start(2)).log()
+    here, there = first[3:11, 3:11], moved[5:13, 5:13]  # clear of the padding
+    assert here.std() > 0.05  # it does react to the square
+    assert (here - there - (here - there).mean()).std() < 0.02 * here.std()  # only the norm's statistics differ
+
+
+def test_inhibition_of_return_turns_away_from_visited_places(proxy):
+    torch.manual_seed(0)
+    vrnn = VRNN(inhibition=True)
+    features, state = vrnn.observe(proxy), vrnn.start(6)
+    z = torch.tensor([[0.0, 0.5, 0.5]]).expand(6, 3)
+    visited = vrnn.recur(features, z, state)
+    before = vrnn.attend(features, visited._replace(visited=state.visited))
+    after = vrnn.attend(features, visited)
+    corner = (slice(None), slice(10, 14), slice(10, 14))  # around (0.5, 0.5)
+    assert (after[corner].sum((1, 2)) < 0.5 * before[corner].sum((1, 2))).all()
+
+
+def test_the_proxy_has_a_probability(vrnn, proxy):
+    """log p(c | z, h) is the log-probability of 8-bit pixels: it agrees with torch.distributions and is negative."""
+    state = vrnn.start(6)
+    z = torch.randn(6, 3)
+    log_sigma = vrnn.log_sigma_c.detach()
+    density = D.Normal(vrnn.decode(z, state.hidden), log_sigma.exp()).log_prob(proxy)
+    expected = (density - math.log(255)).flatten(1).sum(1)
+    torch.testing.assert_close(vrnn.log_proxy(proxy, z, state.hidden), expected)
+    vrnn.log_sigma_c.data.fill_(-20.0)  # even a decoder that is sure and right cannot exceed probability one
+    assert vrnn.log_proxy(vrnn.decode(z, state.hidden), z, state.hidden).max() < 0
+
+
+def test_side_and_posterior_are_checked():
+    with pytest.raises(ValueError, match="multiple of 8"):
+        VRNN(side=20)
+    with pytest.raises(ValueError, match="posterior"):
+        VRNN(posterior="sideways")

@@ -1,0 +1,92 @@
+r"""Reading glimpses: the crop network g(o) and two likelihoods p(y | o_1..T).
+
+"pooled" is the paper's (Eq. 8 on glimpses): the features are summed and one dense network names the class.
+"set" takes Eq. 6 at its word: every glimpse has its own p(object | o_i), and because a label is a function of the
+objects in the image, p(y | o_1..T) follows by summing over which glimpse holds which object. The gates say how likely a
+glimpse holds an object at all, so glimpses may outnumber objects.
+
+Shapes: B batch, T glimpses, F features, K classes, O kinds of object.
+"""
+
+import torch
+from torch import Tensor, nn
+
+GROUPS = 4  # of the group norms
+
+
+class Residual(nn.Module):
+    """x + f(x), two 3 x 3 convolutions."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(GROUPS, width), nn.ReLU(),
+            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(GROUPS, width),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + self.body(x)).relu()
+
+
+def crop_network(channels: int, size: int, widths: tuple[int, ...], depth: int, features: int) -> nn.Sequential:
+    """g: glimpses (N, C, L, L) in [0, 1] -> (N, F); group norm and ReLU as in the paper's section 4.
+
+    The first stage works on 4 x 4 blocks of pixels (as channels), the others halve the side; ``depth`` residual blocks
+    follow each.
+    """
+    stages: list[nn.Module] = [nn.PixelUnshuffle(4)]
+    inputs = 16 * channels
+    for index, width in enumerate(widths):
+        convolution = nn.Conv2d(inputs, width, 2, 2) if index else nn.Conv2d(inputs, width, 3, 1, 1)
+        stages += [convolution, nn.GroupNorm(GROUPS, width), nn.ReLU(), *(Residual(width) for _ in range(depth))]
+        inputs = width
+    side = size // 4 // 2 ** (len(widths) - 1)
+    return nn.Sequential(*stages, nn.Flatten(), nn.Linear(inputs * side**2, features), nn.ReLU())
+
+
+class PooledLikelihood(nn.Module):
+    """log p(y | sum of the features)."""
+
+    def __init__(self, features: int, classes: int):
+        super().__init__()
+        self.dense = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, T, F) -> log-probabilities (B, K)."""
+        return self.dense(features.mean(1)).log_softmax(-1)
+
+
+class SetLikelihood(nn.Module):
+    """log p(y | o_1..T) where y is a function of one or two objects, each seen in one of the glimpses.
+
+    Args:
+        features: F.
+        labels: long (O,) or (O, O), the class of one object or of two; symmetric where there are two.
+    """
+
+    def __init__(self, features: int, labels: Tensor):
+        super().__init__()
+        if labels.dim() not in (1, 2):
+            raise ValueError(f"a label must depend on one or two objects, not {labels.dim()}")
+        self.objects, self.classes = labels.dim(), int(labels.max()) + 1
+        self.kinds = len(labels)
+        self.read = nn.Linear(features, self.kinds + 1)
+        member = torch.nn.functional.one_hot(labels.flatten(), self.classes).float()
+        self.register_buffer("member", member, persistent=False)  # (O or O * O, K)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, T, F) -> log-probabilities (B, K)."""
+        scores = self.read(features)
+        seen, gate = scores[..., :-1].log_softmax(-1), scores[..., -1]  # (B, T, O), (B, T)
+        if self.objects == 1:
+            joint = seen  # (B, T, O)
+        else:
+            if seen.shape[1] == 1:  # one glimpse cannot show both: the other object may be anything
+                seen = torch.cat([seen, torch.full_like(seen, 1 / self.kinds).log()], 1)
+                gate = torch.cat([gate, torch.zeros_like(gate)], 1)
+            first, second = torch.triu_indices(seen.shape[1], seen.shape[1], 1, device=seen.device)
+            joint = (seen[:, first, :, None] + seen[:, second, None, :]).flatten(2)  # (B, pairs, O * O)
+            gate = gate[:, first] + gate[:, second]  # (B, pairs)
+        objects = torch.logsumexp(joint + gate.log_softmax(-1).unsqueeze(-1), 1)  # (B, O or O * O)
+        peak = objects.amax(-1, keepdim=True).detach()
+        return ((objects - peak).exp() @ self.member).clamp(min=1e-30).log() + peak

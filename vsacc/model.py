@@ -1,0 +1,92 @@
+"""The saccader: proxy -> VRNN -> where -> glimpses -> classifier (Figure 3), and the contract of every model."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .classifier import PooledLikelihood, SetLikelihood, crop_network
+from .sampler import Pyramid, glimpse, proxy
+from .vrnn import VRNN, Features, Normal, State, kl_normal
+
+
+class Output(NamedTuple):
+    """What every model returns. logits: (B, K) log-probabilities or logits; where: (B, T, 3) or None;
+    glimpses: (B, T, C, L, L) or None; terms: the bound's further terms by name, each (B,), in nats."""
+
+    logits: Tensor
+    where: Tensor | None
+    glimpses: Tensor | None
+    terms: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes and choices of a saccader: all that tells the paper's model from the laptop's."""
+
+    glimpses: int = 2  # T
+    size: int = 32  # L, pixels
+    proxy: int = 32  # J, pixels
+    channels: int = 1  # C
+    hidden: int = 128
+    features: int = 128
+    proxy_widths: tuple[int, ...] = (16, 16, 24)
+    crop_widths: tuple[int, ...] = (48, 96)
+    crop_depth: int = 0  # residual blocks a stage
+    posterior: str = "spatial"  # or "dense"
+    inhibition: bool = True
+    likelihood: str = "set"  # or "pooled"
+    scale: tuple[float, float, float] = (0.2, 0.45, 0.32)  # smallest, largest, first
+    sigma: tuple[float, float] = (0.02, 0.4)  # smallest, largest
+
+
+class Saccade(NamedTuple):
+    """One step: z (B, 3), the two distributions it came from, and the state h_{i-1} it was drawn in."""
+
+    z: Tensor
+    posterior: Normal
+    prior: Normal
+    state: State
+
+
+class Saccader(nn.Module):
+    def __init__(self, config: Config, labels: Tensor):
+        super().__init__()
+        self.config = config
+        self.vrnn = VRNN(
+            config.channels, config.proxy, config.proxy_widths, config.hidden,
+            config.posterior, config.inhibition, config.scale, config.sigma,
+        )  # fmt: skip
+        self.crop = crop_network(config.channels, config.size, config.crop_widths, config.crop_depth, config.features)
+        if config.likelihood == "set":
+            self.likelihood = SetLikelihood(config.features, labels)
+        else:
+            self.likelihood = PooledLikelihood(config.features, int(labels.max()) + 1)
+
+    def anneal(self, progress: float) -> None:
+        """Look broadly first, precisely later: the posterior's smallest sigma shrinks over the first half."""
+        self.vrnn.widen(max(0.0, 1 - 2 * progress))
+
+    def saccade(self, features: Features, state: State) -> tuple[Saccade, State]:
+        """Step i: draw z_i (its mean in evaluation) and move on to h_i."""
+        posterior, prior = self.vrnn.posterior(features, state), self.vrnn.prior(state)
+        z = posterior.sample() if self.training else posterior.mean
+        return Saccade(z, posterior, prior, state), self.vrnn.recur(features, z, state)
+
+    def forward(self, images: Tensor | Pyramid, glimpses: int | None = None) -> Output:
+        c = proxy(images, self.config.proxy)
+        features, state = self.vrnn.observe(c), self.vrnn.start(len(c))
+        steps = []
+        for _ in range(glimpses or self.config.glimpses):
+            step, state = self.saccade(features, state)
+            steps.append(step)
+        # z_i depends on the proxy alone, never on what a glimpse showed: everything else happens for all i at once.
+        where = self.vrnn.where(torch.stack([step.z for step in steps], 1))  # (B, T, 3)
+        o = glimpse(images, where, self.config.size)  # (B, T, C, L, L)
+        read = self.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
+        log_c = self.vrnn.log_proxy(
+            c, torch.stack([step.z for step in steps]), torch.stack([step.state.hidden for step in steps])
+        )
+        kl = torch.stack([kl_normal(step.posterior, step.prior) for step in steps])  # (T, B)
+        return Output(self.likelihood(read), where, o, {"log_c": log_c.sum(0), "kl": kl.sum(0)})

@@ -1,0 +1,205 @@
+r"""The spatial transformer: cut glimpses out of very large uint8 images, reading only the pixels they need.
+
+Convention
+    images      uint8 (B, C, H, W), or a :class:`Pyramid` of them. They are never cast to float as a whole.
+    where       float (..., 3) = (s, x, y), the paper's Eq. 2. A glimpse covers [x - s, x + s] x [y - s, y + s]
+                in coordinates where the image is [-1, 1] on each axis; x runs right, y runs down; s > 0.
+    sampling    bilinear at pixel centres (``align_corners=False``), border pixels repeated outside.
+    size        side L of the square glimpse, in pixels.
+    values      float in [0, 1], in the dtype of ``where``; differentiable in s, x and y.
+
+A glimpse coarser than the image's pixels would alias. It therefore reads two neighbouring levels of a mip
+pyramid (2 x 2 box averages, Williams 1983) at level = log2(s * side / L) and blends them, which keeps s
+differentiable and the number of reads per glimpse at 8 L^2 C, whatever the size of the image.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Pyramid(NamedTuple):
+    """Every level of B images in one buffer, so that one gather serves glimpses of mixed levels.
+
+    flat: uint8 (B, C, N), the levels one after another, each row-major.
+    sizes: (H_l, W_l) of each level; H_l = ceil(H / 2^l), border pixels repeated where H is odd.
+    """
+
+    flat: Tensor
+    sizes: tuple[tuple[int, int], ...]
+
+    def level(self, index: int) -> Tensor:
+        """Level ``index`` as uint8 (B, C, H_l, W_l), a view."""
+        start = sum(h * w for h, w in self.sizes[:index])
+        h, w = self.sizes[index]
+        return self.flat[:, :, start : start + h * w].unflatten(2, (h, w))
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Pyramid":
+        return Pyramid(self.flat.to(device, non_blocking=non_blocking), self.sizes)
+
+
+def halve(images: Tensor) -> Tensor:
+    """2 x 2 box average, rounded: uint8 (B, C, H, W) -> uint8 (B, C, ceil(H/2), ceil(W/2))."""
+    h, w = images.shape[-2:]
+    if h % 2 or w % 2:
+        images = torch.cat([images, images[..., -1:, :]], -2) if h % 2 else images
+        images = torch.cat([images, images[..., -1:]], -1) if w % 2 else images
+    total = images[..., ::2, ::2].short() + images[..., 1::2, ::2]
+    total += images[..., ::2, 1::2]
+    total += images[..., 1::2, 1::2]
+    return ((total + 2) >> 2).to(torch.uint8)
+
+
+def build_pyramid(images: Tensor, smallest: int = 32) -> Pyramid:
+    """All levels from the image itself down to the last one whose sides are both >= ``smallest``.
+
+    images: uint8 (B, C, H, W). Costs a third of the images' memory.
+    """
+    check_images(images)
+    levels = [images]
+    while min(levels[-1].shape[-2:]) >= 2 * smallest:
+        levels.append(halve(levels[-1]))
+    sizes = tuple((level.shape[-2], level.shape[-1]) for level in levels)
+    return Pyramid(torch.cat([level.flatten(2) for level in levels], 2), sizes)
+
+
+def as_pyramid(images: Tensor | Pyramid) -> Pyramid:
+    """A plain image batch is a pyramid of one level (no copy, no anti-aliasing)."""
+    if isinstance(images, Pyramid):
+        return images
+    check_images(images)
+    return Pyramid(images.flatten(2), ((images.shape[-2], images.shape[-1]),))
+
+
+def check_images(images: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.dim() != 4:
+        raise TypeError(
+            f"images must be uint8 (B, C, H, W), got {images.dtype} {tuple(images.shape)}; "
+            "convert floats in [0, 1] with (images * 255).round().to(torch.uint8)"
+        )
+
+
+def glimpse(images: Tensor | Pyramid, where: Tensor, size: int) -> Tensor:
+    r"""Cut glimpses o = f(x, z), the paper's Dirac-centred spatial transformer (section 3, Eq. 2).
+
+    Args:
+        images: uint8 (B, C, H, W) or a :class:`Pyramid`.
+        where: (B, 3) or (B, T, 3) = (s, x, y).
+        size: L.
+
+    Returns:
+        (B, C, L, L) or (B, T, C, L, L) in [0, 1].
+
+    Raises:
+        TypeError: images are not uint8 (B, C, H, W).
+        ValueError: ``where`` does not fit the batch.
+
+    Example:
+        >>> ramp = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
+        >>> (255 * glimpse(ramp, torch.tensor([[0.5, 0.0, 0.0]]), 2)).round()  # the middle four pixels
+        tensor([[[[ 5.,  6.],
+                  [ 9., 10.]]]])
+    """
+    pyramid = as_pyramid(images)
+    batch, channels, _ = pyramid.flat.shape
+    if where.dim() not in (2, 3) or where.shape[-1] != 3 or len(where) != batch:
+        raise ValueError(f"where must be ({batch}, 3) or ({batch}, T, 3), got {tuple(where.shape)}")
+    steps = where.unsqueeze(1) if where.dim() == 2 else where  # (B, T, 3)
+    (height, width), top = pyramid.sizes[0], len(pyramid.sizes) - 1
+
+    s, x, y = (v.unsqueeze(-1) for v in steps.unbind(-1))  # (B, T, 1) each
+    unit = (torch.arange(size, device=where.device, dtype=where.dtype) + 0.5) * (2 / size) - 1  # (L,)
+    cols = (x + s * unit + 1) * (width / 2)  # (B, T, L), pixel k of level 0 spans [k, k + 1]
+    rows = (y + s * unit + 1) * (height / 2)
+
+    if top == 0:
+        values = read_level(pyramid, rows, cols, torch.zeros_like(s, dtype=torch.long))
+    else:
+        lod = torch.log2(s * (max(height, width) / size)).clamp(0, top)  # (B, T, 1), level of detail
+        fine = lod.detach().floor().long().clamp(0, top - 1)  # clamped as an index, so that a NaN stays one
+        blend = (lod - fine).view(batch, -1, 1, 1, 1)
+        values = torch.lerp(read_level(pyramid, rows, cols, fine), read_level(pyramid, rows, cols, fine + 1), blend)
+    return values.view(*where.shape[:-1], channels, size, size)
+
+
+def read_level(pyramid: Pyramid, rows: Tensor, cols: Tensor, level: Tensor) -> Tensor:
+    """Bilinear reads. rows, cols: (B, T, L) in level-0 pixels; level: long (B, T, 1) -> (B, T, C, L, L)."""
+    batch, steps, size = rows.shape
+    offset, heights, widths = (table[level] for table in level_tables(pyramid.sizes, rows.device))  # (B, T, 1)
+    shrink = torch.exp2(-level.to(rows.dtype))
+    row0, row1, fr = corners(rows * shrink - 0.5, heights)
+    col0, col1, fc = corners(cols * shrink - 0.5, widths)
+
+    def read(row: Tensor, col: Tensor) -> Tensor:
+        index = (offset + row * widths).unsqueeze(-1) + col.unsqueeze(-2)  # (B, T, L, L)
+        index = index.view(batch, 1, -1).expand(-1, pyramid.flat.shape[1], -1)
+        return pyramid.flat.gather(2, index).to(rows.dtype).view(batch, -1, steps, size, size)  # (B, C, T, L, L)
+
+    fr, fc = fr[:, None, :, :, None], fc[:, None, :, None, :]
+    upper = torch.lerp(read(row0, col0), read(row0, col1), fc)
+    lower = torch.lerp(read(row1, col0), read(row1, col1), fc)
+    return torch.lerp(upper, lower, fr).transpose(1, 2) / 255
+
+
+def corners(position: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The two pixel indices around ``position``, repeated at the border, and the weight of the second."""
+    first = position.detach().floor()
+    index = first.long()
+    last = length - 1
+    return index.clamp(min=0).minimum(last), (index + 1).clamp(min=0).minimum(last), position - first
+
+
+@lru_cache(maxsize=64)
+def level_tables(sizes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+    """Long (3, levels): where each level starts in the flat buffer, its height and its width."""
+    starts, total = [], 0
+    for h, w in sizes:
+        starts.append(total)
+        total += h * w
+    return torch.tensor([starts, [h for h, _ in sizes], [w for _, w in sizes]], device=device)
+
+
+def proxy(images: Tensor | Pyramid, side: int = 32) -> Tensor:
+    """The proxy c: the whole image, area-averaged to ``side`` x ``side``; float (B, C, J, J) in [0, 1].
+
+    Reads the smallest level that still has two pixels per proxy pixel, so its cost does not grow with the image.
+    """
+    pyramid = as_pyramid(images)
+    index = max([i for i, size in enumerate(pyramid.sizes) if min(size) >= 2 * side], default=0)
+    level = pyramid.level(index).float() / 255
+    height, width = (extent / 2**index for extent in pyramid.sizes[0])
+    down = area_matrix(level.shape[-2], height, side, level.device)  # (J, H_l)
+    across = area_matrix(level.shape[-1], width, side, level.device)  # (J, W_l)
+    return down @ level @ across.T
+
+
+@lru_cache(maxsize=64)
+def area_matrix(pixels: int, extent: float, cells: int, device: torch.device) -> Tensor:
+    """(cells, pixels): row i holds the share of cell i that each pixel covers; cells split [0, extent] evenly."""
+    edges = torch.linspace(0, extent, cells + 1, dtype=torch.float64)
+    left = torch.arange(pixels, dtype=torch.float64)
+    overlap = torch.minimum(edges[1:, None], left + 1) - torch.maximum(edges[:-1, None], left)
+    share = overlap.clamp(min=0)
+    return (share / share.sum(1, keepdim=True)).float().to(device)
+
+
+def upscale(images: Tensor, side: int, rows: int = 64) -> Tensor:
+    """Bilinear enlargement of uint8 (B, C, h, w) to (B, C, side, side), a few rows at a time to bound the floats."""
+    check_images(images)
+    small = images.float()
+    down = bilinear_matrix(images.shape[-2], side, images.device)  # (side, h)
+    across = bilinear_matrix(images.shape[-1], side, images.device).T  # (w, side)
+    out = torch.empty(*images.shape[:2], side, side, dtype=torch.uint8, device=images.device)
+    for start in range(0, side, rows):
+        out[:, :, start : start + rows] = (down[start : start + rows] @ small @ across).round_()
+    return out
+
+
+@lru_cache(maxsize=64)
+def bilinear_matrix(pixels: int, side: int, device: torch.device) -> Tensor:
+    """(side, pixels) weights of a bilinear enlargement, ``align_corners=False``."""
+    eye = torch.eye(pixels).view(1, 1, pixels, pixels)
+    return F.interpolate(eye, (side, pixels), mode="bilinear", align_corners=False)[0, 0].to(device)

@@ -1,0 +1,201 @@
+r"""The variational recurrent network that decides where to look (Chung et al. 2015; the paper's section 4, Eq. 7).
+
+At step i it draws the latent z_i of a saccade from what the proxy c shows and what h_{i-1} remembers:
+
+    prior       p(z_i | h_{i-1})        = N(mu, sigma^2)
+    posterior   q(z_i | c, h_{i-1})     = N(mu, sigma^2)
+    decoder     p(c | z_i, h_{i-1})     = N(mu, sigma_c^2), conv-transpose
+    recurrence  h_i = LSTM([phi_c(c), phi_z(z_i)], h_{i-1})
+
+Convention
+    z = (z_s, x, y): x and y are the glimpse's centre in [-1, 1] image coordinates, z_s becomes its scale s through a
+    sigmoid onto ``scale``, see :meth:`VRNN.where`. ``sigma`` is always a standard deviation, in the KL and in sampling.
+
+Shapes: B batch, C channels, J side of the proxy, M = J/2 side of its feature map, F features, D hidden units.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LOG_LEVEL = math.log(255 * math.sqrt(2 * math.pi))  # Gaussian normaliser and one of 255 grey levels
+
+
+class Normal(NamedTuple):
+    """A diagonal Gaussian; mean and sigma (standard deviation) are (B, 3)."""
+
+    mean: Tensor
+    sigma: Tensor
+
+    def sample(self) -> Tensor:
+        """A pathwise (reparameterised) sample mean + sigma * eps."""
+        return self.mean + self.sigma * torch.randn_like(self.mean)
+
+
+def kl_normal(q: Normal, p: Normal) -> Tensor:
+    """KL(q || p) in nats, summed over the last axis: (B, 3) -> (B,)."""
+    ratio = (q.sigma / p.sigma) ** 2
+    return 0.5 * (ratio + ((q.mean - p.mean) / p.sigma) ** 2 - 1 - ratio.log()).sum(-1)
+
+
+class Features(NamedTuple):
+    """What phi_c makes of the proxy, once per image: a map (B, F, M, M) and a vector (B, D)."""
+
+    map: Tensor
+    vector: Tensor
+
+
+class State(NamedTuple):
+    """h_{i-1}: hidden and cell (B, D) of the LSTM, and visited (B, M, M), how much each place has been looked at."""
+
+    hidden: Tensor
+    cell: Tensor
+    visited: Tensor
+
+
+class VRNN(nn.Module):
+    """One saccade per step: :meth:`prior`, :meth:`posterior`, :meth:`where`, :meth:`decode`, :meth:`recur`.
+
+    Args:
+        channels: C of the proxy.
+        side: J, a multiple of 8.
+        widths: feature maps of the two convolutions over the proxy.
+        hidden: D.
+        posterior: "spatial", the mean place is the expectation over a softmax map of the proxy (fully
+            convolutional, moves with the image), or "dense", an MLP on [phi_c(c), h] (the authors' choice).
+        inhibition: subtract a learned multiple of ``visited`` from the map (inhibition of return); spatial only.
+        scale: (smallest, largest, first) s; ``first`` is where training starts.
+        sigma: (smallest, largest) standard deviation of the posterior.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        side: int = 32,
+        widths: tuple[int, ...] = (16, 16, 24),
+        hidden: int = 128,
+        posterior: str = "spatial",
+        inhibition: bool = True,
+        scale: tuple[float, float, float] = (0.2, 0.45, 0.32),
+        sigma: tuple[float, float] = (0.02, 0.4),
+    ):
+        super().__init__()
+        if posterior not in ("spatial", "dense"):
+            raise ValueError(f"posterior must be 'spatial' or 'dense', not {posterior!r}")
+        if side % 8:
+            raise ValueError(f"the proxy's side must be a multiple of 8, not {side}")
+        self.side, self.spatial, self.inhibition = side, posterior == "spatial", inhibition
+        self.scale, self.sigma = scale, sigma
+        cells, last = side // 2, widths[-1]
+        layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
+        for inputs, outputs in zip((4 * channels, *widths), widths, strict=False):
+            layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
+        self.encode = nn.Sequential(*layers)
+        self.summary = nn.Sequential(
+            nn.AvgPool2d(4), nn.Flatten(), nn.Linear(last * (cells // 4) ** 2, hidden), nn.ReLU()
+        )
+        self.phi_z = nn.Sequential(nn.Linear(3, hidden), nn.ReLU())
+        self.cell = nn.LSTMCell(2 * hidden, hidden)
+        self.prior_net = mlp(hidden, hidden, 6)
+        if self.spatial:
+            self.ask = nn.Linear(hidden, last)
+            self.saliency = nn.Conv2d(last, 1, 1)
+            self.extent = mlp(last + hidden, hidden, 4)  # mean of z_s, three raw sigmas
+            self.inhibit = nn.Parameter(torch.tensor(5.0))
+        else:
+            self.posterior_net = mlp(2 * hidden, hidden, 6)
+        self.seed = nn.Linear(2 * hidden, 32 * (side // 8) ** 2)
+        self.paint = nn.Sequential(
+            nn.ConvTranspose2d(32, 32, 4, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(32, 16 * channels, 1),  # a transposed convolution of kernel 4 and stride 4,
+            nn.PixelShuffle(4),  # written as the product it is: several times faster on a CPU
+        )
+        self.log_sigma_c = nn.Parameter(torch.tensor(-1.0))
+        centre = (torch.arange(cells) + 0.5) * (2 / cells) - 1
+        self.register_buffer("grid", torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1), persistent=False)
+        self.register_buffer("sigma_floor", torch.tensor(sigma[0]), persistent=False)  # see widen
+
+    def widen(self, amount: float) -> None:
+        """Raise the posterior's smallest sigma towards its largest: 0 = as configured, 1 = as broad as allowed."""
+        low, high = self.sigma
+        self.sigma_floor.fill_(low * (high / low) ** amount)
+
+    def observe(self, proxy: Tensor) -> Features:
+        """phi_c: proxy (B, C, J, J) in [0, 1] -> :class:`Features`; the proxy is constant, so once per image."""
+        features = self.encode(proxy * 2 - 1)
+        return Features(features, self.summary(features))
+
+    def start(self, batch: int) -> State:
+        """h_0 = 0."""
+        zeros = self.grid.new_zeros(batch, self.cell.hidden_size)
+        return State(zeros, zeros, self.grid.new_zeros(batch, *self.grid.shape[:2]))
+
+    def prior(self, state: State) -> Normal:
+        """p(z_i | h_{i-1})."""
+        mean, raw = self.prior_net(state.hidden).chunk(2, -1)
+        return Normal(mean, 0.01 + F.softplus(raw))
+
+    def posterior(self, features: Features, state: State) -> Normal:
+        """q(z_i | c, h_{i-1})."""
+        if not self.spatial:
+            mean, raw = self.posterior_net(torch.cat([features.vector, state.hidden], -1)).chunk(2, -1)
+            return Normal(self.centred(mean[:, :1], mean[:, 1:].tanh()), self.bounded(raw))
+        share = self.attend(features, state).flatten(1)  # (B, M * M)
+        place = share @ self.grid.flatten(0, 1)  # (B, 2), the expected place
+        seen = (features.map.flatten(2) @ share.unsqueeze(-1)).squeeze(-1)  # (B, F), the features there
+        extent = self.extent(torch.cat([seen, state.hidden], -1))
+        return Normal(self.centred(extent[:, :1], place), self.bounded(extent[:, 1:]))
+
+    def attend(self, features: Features, state: State) -> Tensor:
+        """The share of attention on each cell of the map: (B, M, M), sums to 1 per image."""
+        asked = features.map + self.ask(state.hidden)[:, :, None, None]
+        logits = self.saliency(F.relu(asked)).squeeze(1)  # (B, M, M)
+        if self.inhibition:
+            logits = logits - F.softplus(self.inhibit) * state.visited
+        return logits.flatten(1).softmax(-1).view_as(logits)
+
+    def centred(self, z_s: Tensor, place: Tensor) -> Tensor:
+        """Shift z_s so that an untrained network starts at the scale ``first``."""
+        low, high, first = self.scale
+        return torch.cat([z_s + math.log((first - low) / (high - first)), place], -1)
+
+    def bounded(self, raw: Tensor) -> Tensor:
+        high = self.sigma[1]
+        return self.sigma_floor + (high - self.sigma_floor) * (raw - 2).sigmoid()
+
+    def where(self, z: Tensor) -> Tensor:
+        """z (..., 3) -> (s, x, y) with s inside ``scale``: what the sampler takes."""
+        low, high, _ = self.scale
+        return torch.cat([low + (high - low) * z[..., :1].sigmoid(), z[..., 1:]], -1)
+
+    def decode(self, z: Tensor, hidden: Tensor) -> Tensor:
+        """Mean of p(c | z_i, h_{i-1}): z (..., 3), hidden (..., D) -> (..., C, J, J)."""
+        seed = self.seed(torch.cat([self.phi_z(z), hidden], -1)).relu()
+        painted = self.paint(seed.flatten(0, -2).unflatten(1, (32, self.side // 8, self.side // 8)))
+        return painted.sigmoid().unflatten(0, z.shape[:-1])
+
+    def log_proxy(self, proxy: Tensor, z: Tensor, hidden: Tensor) -> Tensor:
+        """log p(c | z_i, h_{i-1}) of the 8-bit proxy, in nats, summed over pixels: (..., 3), (..., D) -> (...,).
+
+        A Gaussian density times the width of a grey level: a probability, hence negative, as Eq. 6 needs it to be.
+        """
+        log_sigma = self.log_sigma_c.clamp(min=math.log(0.01))
+        error = (proxy - self.decode(z, hidden)) * torch.exp(-log_sigma)
+        return (-0.5 * error**2 - log_sigma - LOG_LEVEL).flatten(-3).sum(-1)
+
+    def recur(self, features: Features, z: Tensor, state: State) -> State:
+        """h_i from h_{i-1} and the saccade z_i."""
+        step = torch.cat([features.vector, self.phi_z(z)], -1)
+        hidden, cell = self.cell(step, (state.hidden, state.cell))
+        s, place = self.where(z).split([1, 2], -1)
+        distance = (self.grid - place[:, None, None]).square().sum(-1)  # (B, M, M)
+        bump = torch.exp(-0.5 * distance / (0.5 * s[..., None]) ** 2)
+        return State(hidden, cell, state.visited + bump)
+
+
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
