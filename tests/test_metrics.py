@@ -1,0 +1,65 @@
+"""Localisation by hand."""
+
+import pytest
+import torch
+
+from vsacc.datasets.cluttered import TASKS, make_batch
+from vsacc.metrics import best_iou, centre_inside, evaluate, spread
+from vsacc.model import Output
+
+WHERE = torch.tensor([[[0.2, 0.0, 0.0], [0.1, 0.5, 0.5]]])  # boxes [-.2, .2]^2 and [.4, .6]^2
+
+
+def test_centre_inside():
+    boxes = torch.tensor([[[-0.1, -0.1, 0.5, 0.5], [-0.1, -0.1, 0.3, 0.3], [0.4, -0.2, 0.6, 0.2]]])
+    # centres (.2, .2): on the edge counts; (.1, .1): inside; (.5, 0): inside neither
+    assert centre_inside(WHERE, boxes).tolist() == [[True, True, False]]
+
+
+def test_best_iou():
+    boxes = torch.tensor([[[-0.2, -0.2, 0.2, 0.2], [0.5, 0.4, 0.7, 0.6], [0.8, 0.8, 0.9, 0.9]]])
+    torch.testing.assert_close(best_iou(WHERE, boxes), torch.tensor([[1.0, 1 / 3, 0.0]]))
+
+
+def test_spread_is_zero_when_all_look_alike():
+    where = torch.rand(1, 3, 3).expand(8, 3, 3)
+    assert spread(where) < 1e-6
+    torch.testing.assert_close(spread(torch.tensor([[[1.0, -1, -1]], [[1.0, 1, 1]]])), torch.tensor(2**0.5))
+
+
+class Oracle(torch.nn.Module):
+    """Knows the labels; looks at the first digit when ``look`` is set."""
+
+    def __init__(self, batches, look):
+        super().__init__()
+        self.batches, self.look = iter(batches), look
+
+    def forward(self, images):
+        batch = next(self.batches)
+        logits = torch.nn.functional.one_hot(batch.labels, 55).float() * 9
+        logits[::4] = logits[::4].roll(1, -1)  # every fourth is wrong
+        centre = (batch.boxes[:, :1, :2] + batch.boxes[:, :1, 2:]) / 2
+        where = torch.cat([torch.full_like(centre[..., :1], 0.01), centre], -1)
+        return Output(logits, where if self.look else None, None, {})
+
+
+@pytest.mark.parametrize("look", [True, False])
+def test_evaluate(digits, look):
+    task = TASKS["identification"]
+    batches = [make_batch(task, digits, 100, 2018, index) for index in range(2)]
+    scores = evaluate(Oracle(batches, look), "identification", digits, count=150)
+    assert len(scores.labels) == len(scores.predictions) == 150
+    assert scores.accuracy == pytest.approx(1 - 38 / 150)  # 25 of the first 100, 13 of the next 50
+    if look:
+        both = (batches[0].boxes[:, 0] - batches[0].boxes[:, 1]).abs().amax(1) <= 0.02
+        assert 0.5 <= scores.localised <= 0.5 + both.float().mean() + 0.02  # one digit of two, but for overlaps
+        assert scores.scale == pytest.approx(0.01)
+    else:
+        assert scores.localised is scores.iou is scores.scale is scores.found is None
+
+
+def test_evaluation_leaves_the_mode_as_it_was(digits):
+    model = Oracle([make_batch(TASKS["identification"], digits, 100, 2018)], False)
+    model.train()
+    evaluate(model, "identification", digits, count=10)
+    assert model.training

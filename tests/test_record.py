@@ -1,0 +1,106 @@
+import json
+import platform
+import subprocess
+from datetime import datetime
+
+import numpy as np
+import pytest
+import torch
+
+from vsacc import record
+from vsacc.paths import UserError
+from vsacc.record import provenance, write_record
+
+
+@pytest.fixture
+def reports(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "REPORTS", tmp_path / "reports")
+    return tmp_path / "reports"
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository with one committed file in vsacc/, in the place of ours."""
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    (tmp_path / "vsacc").mkdir()
+    (tmp_path / "vsacc" / "a.py").write_text("a = 1\n")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+    head = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=tmp_path, text=True)
+    return tmp_path, head.strip()
+
+
+def write(reports, results):
+    path = write_record("02_demo", "quick", "MNIST", 3, results, 1.26)
+    assert path == reports / "02_demo.json"
+    return json.loads(path.read_text())
+
+
+def test_record_has_the_agreed_shape(reports):
+    written = write(reports, {"accuracy": 0.5})
+    assert list(written) == [
+        "notebook", "profile", "data", "seeds", "revision", "torch", "device", "threads", "date",
+        "seconds", "peak_memory_bytes", "results",
+    ]  # fmt: skip
+    assert (written["seeds"], written["seconds"], written["results"]) == ([3], 1.3, {"accuracy": 0.5})
+    assert written["peak_memory_bytes"] > 50 * 2**20, "a process that imported torch holds more"
+
+
+def test_numbers_become_plain_and_rounded(reports):
+    results = {
+        "third": 1 / 3,
+        "small": 1.23456789e-9,
+        "tensor": torch.tensor([1.0, 2.0]),
+        "scalar": np.float32(0.1),
+        "count": torch.tensor(7),
+        "rows": [{"ok": True, "missing": None}, ("a", 1)],
+        5: "five",
+    }
+    assert write(reports, results)["results"] == {
+        "third": 0.333333,
+        "small": 1.23457e-9,
+        "tensor": [1.0, 2.0],
+        "scalar": 0.1,
+        "count": 7,
+        "rows": [{"ok": True, "missing": None}, ["a", 1]],
+        "5": "five",
+    }
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), torch.tensor(float("nan"))])
+def test_nan_is_refused_by_name_and_nothing_is_written(reports, bad):
+    with pytest.raises(UserError, match=r"results\.table\[1\]\.loss is (nan|inf)"):
+        write(reports, {"table": [{}, {"loss": bad}]})
+    assert not reports.exists()
+
+
+def test_objects_are_refused_by_name(reports):
+    with pytest.raises(UserError, match=r"results\.net is a object"):
+        write(reports, {"net": object()})
+
+
+def test_revision_is_the_commit_and_says_when_the_code_differs(repository):
+    folder, head = repository
+    assert provenance()["revision"] == head
+    (folder / "notes.txt").write_text("not code")
+    (folder / "reports").mkdir()
+    (folder / "reports" / "01.json").write_text("{}")
+    assert provenance()["revision"] == head, "a report being written is no change of the code"
+    (folder / "vsacc" / "b.py").write_text("b = 1\n")
+    assert provenance()["revision"] == f"{head}-dirty"
+
+
+def test_revision_outside_git_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance()["revision"] == "unknown"
+
+
+def test_provenance_names_the_device_but_not_the_machine():
+    made = provenance()
+    assert made["device"] and made["threads"] == torch.get_num_threads()
+    assert made["torch"] == torch.__version__
+    assert datetime.fromisoformat(made["date"]).utcoffset().total_seconds() == 0
+    assert platform.node() not in made.values()
+    assert not any(str(record.ROOT) in str(value) for value in made.values())

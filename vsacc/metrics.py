@@ -1,0 +1,83 @@
+"""What is measured on a test set: accuracy, and whether the glimpses found the digits."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .datasets.cluttered import CANVAS, TASKS, make_batch
+from .datasets.mnist import Digits
+
+TEST_SEED, TEST_BATCH = 2018, 100  # the fixed test set is the batches 0, 1, ... of this stream over the test digits
+
+
+class Evaluation(NamedTuple):
+    """Over N images of the fixed test set. accuracy, localised (share of digits whose centre lies in a glimpse), iou
+    (of a digit's box with the best glimpse), scale (mean s): floats, None where a model has no glimpses;
+    log_y: mean log p(y | x) in nats; labels, predictions: long (N,); found: bool (N, D) or None."""
+
+    accuracy: float
+    log_y: float
+    localised: float | None
+    iou: float | None
+    scale: float | None
+    labels: Tensor
+    predictions: Tensor
+    found: Tensor | None
+
+
+def boxes_of(where: Tensor) -> Tensor:
+    """(..., 3) = (s, x, y) -> (..., 4) = (x0, y0, x1, y1)."""
+    s, centre = where[..., :1], where[..., 1:]
+    return torch.cat([centre - s, centre + s], -1)
+
+
+def centre_inside(where: Tensor, boxes: Tensor) -> Tensor:
+    """Which boxes have their centre inside some glimpse: (B, T, 3), (B, D, 4) -> bool (B, D)."""
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    distance = (centre[:, :, None] - where[:, None, :, 1:]).abs().amax(-1)  # (B, D, T)
+    return (distance <= where[:, None, :, 0]).any(-1)
+
+
+def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
+    """Intersection over union of each box with its best glimpse: (B, T, 3), (B, D, 4) -> (B, D)."""
+    seen, wanted = boxes_of(where)[:, None], boxes[:, :, None]  # (B, 1, T, 4), (B, D, 1, 4)
+    low, high = torch.maximum(seen[..., :2], wanted[..., :2]), torch.minimum(seen[..., 2:], wanted[..., 2:])
+    overlap = (high - low).clamp(min=0).prod(-1)
+    union = (seen[..., 2:] - seen[..., :2]).prod(-1) + (wanted[..., 2:] - wanted[..., :2]).prod(-1) - overlap
+    return (overlap / union).amax(-1)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, task: str, digits: Digits, count: int = 10_000, side: int = CANVAS, **options: int
+) -> Evaluation:
+    """The model, in evaluation mode, on the first ``count`` images of the fixed test set drawn from ``digits``.
+
+    ``options`` go to the model (``glimpses=4`` looks four times).
+    """
+    training = model.training
+    model.eval()
+    rows = []
+    for index in range(-(-count // TEST_BATCH)):
+        batch = make_batch(TASKS[task], digits, TEST_BATCH, TEST_SEED, index, side)
+        output = model(batch.images, **options)
+        log_y = -F.cross_entropy(output.logits.float(), batch.labels, reduction="none")
+        row = [batch.labels, output.logits.argmax(-1), log_y]
+        if output.where is not None:
+            row += [centre_inside(output.where, batch.boxes), best_iou(output.where, batch.boxes), output.where[..., 0]]
+        rows.append(row)
+    model.train(training)
+    labels, predictions, log_y, *places = (torch.cat(column)[:count].cpu() for column in zip(*rows, strict=True))
+    found, iou, scale = places or (None, None, None)
+    localised, iou, scale = (None if value is None else value.float().mean().item() for value in (found, iou, scale))
+    accuracy = (labels == predictions).float().mean().item()
+    return Evaluation(accuracy, log_y.mean().item(), localised, iou, scale, labels, predictions, found)
+
+
+def spread(where: Tensor) -> Tensor:
+    """How differently images are looked at: standard deviation of the places over the batch, mean over glimpses and
+    axes; (B, T, 3) -> scalar, 0 when every image is looked at in the same places."""
+    return where[..., 1:].std(0).mean()
+

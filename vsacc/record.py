@@ -1,0 +1,109 @@
+"""What a run leaves as evidence: one JSON file a notebook, with its numbers and what they were made with."""
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from .paths import REPORTS, ROOT, UserError, write_atomic
+
+CODE = ("vsacc", "notebooks", "pyproject.toml")  # a revision is "-dirty" when one of these differs from it
+DIGITS = 6  # significant digits kept of a float
+
+
+def provenance() -> dict:
+    """What produced a number: revision, torch, device, threads, date. Never a host name or a path.
+
+    ``revision`` is the commit of this checkout, "-dirty" where its code differs, "unknown" outside git.
+    """
+    return {
+        "revision": _revision(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_record(notebook: str, profile: str, data: str, seeds: int | list[int], results: dict, seconds: float) -> Path:
+    """Write REPORTS/<notebook>.json and return its path.
+
+    Args:
+        notebook: file name without its suffix, such as "02_cluttered_mnist".
+        data: the protocol in words, with "stand-in" in it where the data is one.
+        seeds: one seed or a list of them.
+        results: every number of the notebook's figures and tables, the most important first. Tensors and
+            arrays become lists; what was not run is None. Raises UserError for a NaN or an infinity.
+        seconds: wall clock of the notebook.
+    """
+    record = {
+        "notebook": notebook,
+        "profile": profile,
+        "data": data,
+        "seeds": [seeds] if isinstance(seeds, int) else list(seeds),
+        **provenance(),
+        "seconds": round(seconds, 1),
+        "peak_memory_bytes": peak_memory(),
+        "results": _plain(results, "results"),
+    }
+    return write_atomic(REPORTS / f"{notebook}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def peak_memory() -> int | None:
+    """Most bytes held so far: on the GPU where one was used, else by this process; None where unknown."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _plain(value: object, where: str) -> object:
+    """``value`` as JSON holds it, floats rounded; ``where`` names it in the error."""
+    if hasattr(value, "tolist"):  # tensors, arrays and NumPy scalars
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UserError(f"{where} is {value}, which no record may hold, write None for what was not run.")
+        return float(f"{value:.{DIGITS}g}")
+    if value is None or isinstance(value, str | int):
+        return value
+    raise UserError(f"{where} is a {type(value).__name__}, make it a number, text, list or dict.")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", os.fspath(ROOT), *arguments], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.strip()
+
+
+def _revision() -> str:
+    try:
+        commit = _git("rev-parse", "--short", "HEAD")
+        return commit + ("-dirty" if _git("status", "--porcelain", "--", *CODE) else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def _cpu_name() -> str:
+    """The processor's model name; platform.processor() alone is empty on most Linux machines."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,226 @@
+"""Train a model on a task: one loop for every model, device and profile.
+
+    python -m vsacc.train --task one_digit --profile laptop --seed 0 --out result.json
+    python -m vsacc.train --task identification --profile paper --resume
+
+Step k is a function of the weights, the optimiser's state, the seed and k alone: data and sampling noise are seeded
+afresh at every step. A checkpoint therefore needs no state of random generators, and a run that was killed and resumed
+ends, on a CPU, bit-equal to one that was not.
+"""
+
+import argparse
+import json
+import math
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .datasets.cluttered import CANVAS, TASKS, label_table, make_batch
+from .datasets.mnist import load_digits
+from .loss import lower_bound
+from .metrics import evaluate, spread
+from .model import Saccader
+from .paths import RUNS, UserError, one_sentence_exit, write_atomic
+from .recipes import Job, Recipe, make_job
+from .record import provenance
+from .seeds import derive
+from .weights import save_weights
+
+CHECKPOINT_EVERY = 60  # seconds
+NOISE = 2  # this stream's purpose among all that derive from one seed
+COLLAPSED = 0.04  # spread of the places, in half sides, below which every image is looked at in the same places
+
+
+class Run(NamedTuple):
+    """A finished training. history: a row per log interval; seconds: of training, over all its interruptions."""
+
+    model: nn.Module
+    job: Job
+    history: list[dict[str, float]]
+    seconds: float
+
+
+def build(job: Job) -> nn.Module:
+    """The job's model with its initial weights, a function of the seed alone."""
+    torch.manual_seed(job.seed)
+    model = Saccader(job.config, label_table(TASKS[job.task]))
+    return model.to(memory_format=torch.channels_last)  # convolutions on a CPU are up to twice as fast so
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """One cycle: a cosine up to the peak over the warm-up, a cosine down to zero over the rest."""
+    rise = recipe.warmup * recipe.steps
+    if step < rise:
+        share = (1 - math.cos(math.pi * (step + 1) / rise)) / 2
+        return recipe.learning_rate * max(share, 0.04)
+    return recipe.learning_rate * (1 + math.cos(math.pi * (step - rise) / (recipe.steps - rise))) / 2
+
+
+def fit(
+    job: Job, resume: bool = True, progress: bool = True, precision: str | None = None, stop_after: int | None = None
+) -> Run:
+    """Train, on the GPUs where there are some, with a checkpoint every minute under data/runs/<job>.
+
+    Args:
+        resume: go on from the job's checkpoint (a finished job returns at once); False starts afresh.
+        progress: show a bar.
+        precision: Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU.
+        stop_after: leave after this step, with a checkpoint, to go on later.
+
+    Raises UserError when the bound is no longer a number or every image is looked at in the same places.
+    """
+    from lightning.fabric import Fabric  # here, because importing it takes seconds that only a training should pay
+
+    if precision is None:
+        precision = "bf16-mixed" if torch.cuda.is_available() else "32-true"
+    fabric = Fabric(accelerator="auto", devices="auto", precision=precision)
+    fabric.launch()
+    recipe, task = job.recipe, TASKS[job.task]
+    digits = load_digits("train").to(fabric.device)
+    model = build(job)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
+    model, optimizer = fabric.setup(model, optimizer)
+    state = {"model": model, "optimizer": optimizer, "step": 0, "seconds": 0.0, "history": []}
+    checkpoint = RUNS / job.name / "checkpoint.pt"
+    if resume and checkpoint.exists():
+        state |= read_checkpoint(fabric, checkpoint, state)
+    started = saved = time.monotonic()
+    before, every = state["seconds"], max(1, recipe.steps // 100)
+    share = recipe.batch // fabric.world_size
+    window: list[Tensor] = []
+    bar = tqdm(total=recipe.steps, initial=state["step"], desc=job.task, disable=not progress or fabric.global_rank > 0)
+    model.train()
+    last = recipe.steps if stop_after is None else min(stop_after, recipe.steps)
+    while state["step"] < last:
+        step = state["step"]
+        index = step * fabric.world_size + fabric.global_rank
+        batch = make_batch(task, digits, share, job.seed, index)
+        window.append(train_step(fabric, model, optimizer, recipe, batch, job.seed, index, step))
+        state["step"] = step + 1
+        bar.update()
+        state["seconds"] = before + time.monotonic() - started
+        if state["step"] % every == 0 or state["step"] == last:
+            row = summarise(window, step + 1, state["seconds"])
+            state["history"].append(row)
+            window.clear()
+            bar.set_postfix({key: f"{row[key]:.3g}" for key in SHOWN if key in row})
+            check_health(row, job)
+        if time.monotonic() - saved > CHECKPOINT_EVERY or state["step"] == last:
+            write_checkpoint(fabric, checkpoint, state)
+            saved = time.monotonic()
+    bar.close()
+    return Run(getattr(model, "module", model), job, state["history"], state["seconds"])
+
+
+def train_step(fabric, model, optimizer, recipe: Recipe, batch, seed: int, index: int, step: int) -> Tensor:
+    """One step of Adam on Eq. 6; returns the quantities of SHOWN that it saw, without waiting for the device."""
+    torch.manual_seed(derive(seed, index, NOISE))  # the sampling noise of this step and rank
+    model.module.anneal(step / recipe.steps)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, step)
+    output = model(batch.images)
+    bound = lower_bound(output.logits, batch.labels, output.terms, recipe.weight_c, recipe.weight_kl, recipe.form)
+    optimizer.zero_grad()
+    fabric.backward(bound.loss)
+    fabric.clip_gradients(model, optimizer, max_norm=recipe.clip, error_if_nonfinite=False)
+    optimizer.step()
+    right = (output.logits.argmax(-1) == batch.labels).float().mean()
+    seen = [bound.loss, right, *(term.mean() for term in (bound.log_y, bound.log_c, bound.kl))]
+    if output.where is not None:
+        seen += [output.where[..., 0].mean(), spread(output.where)]
+    return torch.stack(seen).detach()
+
+
+SHOWN = ("loss", "accuracy", "log_y", "log_c", "kl", "scale", "spread")
+
+
+def summarise(window: list[Tensor], step: int, seconds: float) -> dict[str, float]:
+    """Means over the steps since the last row, by name."""
+    means = torch.stack(window).mean(0).tolist()
+    return {"step": step, "seconds": round(seconds, 2), **dict(zip(SHOWN, means, strict=False))}
+
+
+def check_health(row: dict[str, float], job: Job) -> None:
+    """Stop a run that can no longer end well, with a sentence that says what was seen."""
+    if not math.isfinite(row["loss"]):
+        raise UserError(
+            f"training stopped at step {row['step']}: the bound is {row['loss']} "
+            f"(log p(y) {row['log_y']:.3g}, log p(c) {row['log_c']:.3g}, KL {row['kl']:.3g}), lower the learning rate."
+        )
+    late = row["step"] >= 0.75 * job.recipe.steps and row["step"] >= 1000
+    if late and row.get("spread", 1.0) < COLLAPSED:
+        raise UserError(
+            f"training stopped at step {row['step']}: every image is looked at in the same places "
+            f"(spread {row['spread']:.3f}, mean scale {row['scale']:.2f}), broaden sigma or lower the ELBO's weights."
+        )
+
+
+def write_checkpoint(fabric, path: Path, state: dict) -> None:
+    """All or nothing, so that a kill while writing leaves the checkpoint before."""
+    temporary = path.with_suffix(".tmp")
+    fabric.save(temporary, state)
+    if fabric.is_global_zero:
+        os.replace(temporary, path)
+    fabric.barrier()
+
+
+def read_checkpoint(fabric, path: Path, state: dict) -> dict:
+    try:
+        fabric.load(path, state, weights_only=True)
+    except Exception as error:  # a checkpoint of another version or a broken disk: torch raises many kinds
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(
+            f"the checkpoint of {path.parent.name} cannot be read ({reason}), start without resume."
+        ) from None
+    return {key: state[key] for key in ("step", "seconds", "history")}
+
+
+def result(run: Run, side: int = CANVAS) -> dict:
+    """Evaluate a finished run on the fixed test set: everything its JSON and its card hold."""
+    job, task = run.job, TASKS[run.job.task]
+    device = next(run.model.parameters()).device
+    scores = evaluate(run.model, job.task, load_digits("test").to(device), job.recipe.evaluated, side)
+    return {
+        "task": job.task, "model": job.model, "profile": job.profile, "seed": job.seed,
+        "seconds": round(run.seconds, 1), "steps": len(run.history) and run.history[-1]["step"],
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "test_accuracy": round(scores.accuracy, 5), "localised": scores.localised and round(scores.localised, 5),
+        "iou": scores.iou and round(scores.iou, 4), "scale": scores.scale and round(scores.scale, 4),
+        "log_y": round(scores.log_y, 4),
+        "protocol": f"cluttered MNIST {side} x {side}, {task.digits} digit(s), {task.distractors} distractors, "
+        f"{task.classes} classes, {job.recipe.evaluated} fixed test images of test digits",
+        **provenance(), "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m vsacc.train", description=__doc__.splitlines()[0])
+    parser.add_argument("--task", required=True, help=", ".join(TASKS))
+    parser.add_argument("--profile", default="auto", help="quick, laptop, paper or auto")
+    parser.add_argument("--model", default="saccader")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="where the result goes, a .json; weights are written beside it")
+    parser.add_argument("--resume", action="store_true", help="go on from where an interrupted run stopped")
+    options = parser.parse_args()
+    job = make_job(options.task, options.profile, options.model, options.seed)
+    if options.out:
+        write_atomic(options.out.with_name(".writable"), "").unlink()  # better found out now than after the training
+    run = fit(job, resume=options.resume)
+    row = result(run)
+    if options.out:
+        write_atomic(options.out, json.dumps(row, indent=1, allow_nan=False) + "\n")
+        save_weights(
+            run.model, {k: v for k, v in row.items() if k != "history"}, options.out.with_suffix(".safetensors")
+        )
+    shown = ("test_accuracy", "localised", "scale", "seconds", "parameters")
+    print(f"{job.name}: " + ", ".join(f"{key} {row[key]}" for key in shown))
+
+
+if __name__ == "__main__":
+    one_sentence_exit(main)

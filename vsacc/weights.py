@@ -1,0 +1,52 @@
+"""Trained weights that travel: a safetensors file and a JSON card that says what they are and how they did."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from .model import Config
+from .paths import WEIGHTS, UserError, write_atomic
+
+
+def save_weights(model: nn.Module, card: dict, path: Path) -> None:
+    """Write ``path`` (.safetensors) and the card beside it (.json); the card last, so that it vouches for both."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    write_atomic(path, save(tensors))
+    write_atomic(path.with_suffix(".json"), json.dumps(card, indent=1, allow_nan=False) + "\n")
+
+
+def read_card(path: Path) -> dict:
+    """The card of weights ``path``. Raises UserError where it is missing or unreadable."""
+    card = path.with_suffix(".json")
+    try:
+        return json.loads(card.read_text())
+    except FileNotFoundError:
+        known = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))) or "none"
+        raise UserError(f"{path.name} has no card {card.name} beside it, committed weights are: {known}.") from None
+    except ValueError as error:
+        raise UserError(f"{card.name} is not a readable card ({error}), fetch it again with git checkout.") from None
+
+
+def load_into(model: nn.Module, config: Config, path: Path) -> nn.Module:
+    """Load weights into a model built from ``config``. Raises UserError unless card, file and model agree."""
+    card = read_card(path)
+    wanted = json.loads(json.dumps(asdict(config)))
+    differing = sorted(key for key in wanted if card.get("config", {}).get(key) != wanted[key])
+    if differing:
+        theirs = {key: card.get("config", {}).get(key) for key in differing}
+        ours = {key: wanted[key] for key in differing}
+        raise UserError(
+            f"{path.name} was trained with {theirs}, not with {ours}, choose the matching config or retrain."
+        )
+    try:
+        model.load_state_dict(load(path.read_bytes()))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path.name} does not hold this model's weights ({reason}), fetch it again or retrain."
+        ) from None
+    return model
