@@ -9,7 +9,6 @@ ends, on a CPU, bit-equal to one that was not.
 """
 
 import argparse
-import json
 import math
 import os
 import time
@@ -38,12 +37,14 @@ COLLAPSED = 0.04  # spread of the places, in half sides, below which every image
 
 
 class Run(NamedTuple):
-    """A finished training. history: a row per log interval; seconds: of training, over all its interruptions."""
+    """A finished training. history: a row per log interval; seconds: of training, over all its interruptions; made:
+    provenance, taken at its start."""
 
     model: nn.Module
     job: Job
     history: list[dict[str, float]]
     seconds: float
+    made: dict
 
 
 def build(job: Job) -> nn.Module:
@@ -81,7 +82,7 @@ def fit(
         precision = "bf16-mixed" if torch.cuda.is_available() else "32-true"
     fabric = Fabric(accelerator="auto", devices="auto", precision=precision)
     fabric.launch()
-    recipe, task = job.recipe, TASKS[job.task]
+    recipe, task, made = job.recipe, TASKS[job.task], provenance()
     digits = load_digits("train").to(fabric.device)
     model = build(job)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
@@ -115,7 +116,7 @@ def fit(
             write_checkpoint(fabric, checkpoint, state)
             saved = time.monotonic()
     bar.close()
-    return Run(getattr(model, "module", model), job, state["history"], state["seconds"])
+    return Run(getattr(model, "module", model), job, state["history"], state["seconds"], made)
 
 
 def train_step(fabric, model, optimizer, recipe: Recipe, batch, seed: int, index: int, step: int) -> Tensor:
@@ -195,7 +196,7 @@ def result(run: Run, side: int = CANVAS) -> dict:
         "log_y": round(scores.log_y, 4),
         "protocol": f"cluttered MNIST {side} x {side}, {task.digits} digit(s), {task.distractors} distractors, "
         f"{task.classes} classes, {job.recipe.evaluated} fixed test images of test digits",
-        **provenance(), "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,
+        **run.made, "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,
     }  # fmt: skip
 
 
@@ -205,7 +206,9 @@ def main() -> None:
     parser.add_argument("--profile", default="auto", help="quick, laptop, paper or auto")
     parser.add_argument("--model", default="saccader")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="where the result goes, a .json; weights are written beside it")
+    parser.add_argument(
+        "--out", type=Path, help="where the result goes, a .json that is also the card of the weights beside it"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from where an interrupted run stopped")
     options = parser.parse_args()
     job = make_job(options.task, options.profile, options.model, options.seed)
@@ -214,10 +217,7 @@ def main() -> None:
     run = fit(job, resume=options.resume)
     row = result(run)
     if options.out:
-        write_atomic(options.out, json.dumps(row, indent=1, allow_nan=False) + "\n")
-        save_weights(
-            run.model, {k: v for k, v in row.items() if k != "history"}, options.out.with_suffix(".safetensors")
-        )
+        save_weights(run.model, row, options.out.with_suffix(".safetensors"))
     shown = ("test_accuracy", "localised", "scale", "seconds", "parameters")
     print(f"{job.name}: " + ", ".join(f"{key} {row[key]}" for key in shown))
 

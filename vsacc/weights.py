@@ -4,11 +4,13 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from .model import Config
+from .datasets.cluttered import TASKS, label_table
+from .model import Config, Saccader
 from .paths import WEIGHTS, UserError, write_atomic
 
 
@@ -29,6 +31,16 @@ def read_card(path: Path) -> dict:
         raise UserError(f"{path.name} has no card {card.name} beside it, committed weights are: {known}.") from None
     except ValueError as error:
         raise UserError(f"{card.name} is not a readable card ({error}), fetch it again with git checkout.") from None
+
+
+def open_trained(name: str) -> tuple[Saccader, dict]:
+    """A committed model of data/weights, ready to look, and its card. Raises UserError where there is none such."""
+    path = WEIGHTS / f"{name}.safetensors"
+    card = read_card(path)
+    sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in card["config"].items()}
+    config = Config(**sizes)
+    model = Saccader(config, label_table(TASKS[card["task"]])).to(memory_format=torch.channels_last)
+    return load_into(model, config, path).eval(), card
 
 
 def load_into(model: nn.Module, config: Config, path: Path) -> nn.Module:

@@ -1,0 +1,70 @@
+"""Pictures of a training and of what it reached. Numbers in, Figure out."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .style import METHODS
+
+QUANTITIES = {  # of a history row: axis label
+    "accuracy": "training accuracy",
+    "log_y": "log p(y | o, z)  [nats]",
+    "bits": "-log p(c | z, h)  [bits per pixel]",
+    "kl": "KL(q || p)  [nats]",
+    "scale": "mean scale s",
+    "spread": "spread of places",
+}
+
+
+def curves(runs: dict[str, list[dict[str, float]]], pixels: int) -> Figure:
+    """The quantities of the bound against the step, one line per run.
+
+    Args:
+        runs: history rows by name of the run.
+        pixels: T * C * J * J, by which log p(c) is divided to read as bits per proxy pixel.
+    """
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    for axes, (key, label) in zip(figure.subplots(2, 3, sharex=True).flat, QUANTITIES.items(), strict=True):
+        for name, rows in runs.items():
+            steps = [row["step"] for row in rows]
+            values = [-row["log_c"] / pixels / np.log(2) if key == "bits" else row[key] for row in rows]
+            axes.plot(steps, values, label=name, linewidth=1.5)
+        axes.set_title(label, fontsize=10)
+        axes.margins(x=0)
+    for axes in figure.axes[3:]:
+        axes.set_xlabel("step")
+    figure.axes[0].set_ylim(0, 1)
+    if len(runs) > 1:
+        figure.axes[0].legend(fontsize=8)
+    return figure
+
+
+def confusion(labels: np.ndarray, predictions: np.ndarray, names: list[str], every: int = 1) -> Figure:
+    """Share of each true class (row) that is called each class (column); every ``every``-th class is named."""
+    classes = len(names)
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (labels, predictions), 1)
+    share = counts / counts.sum(1, keepdims=True).clip(min=1)
+    figure = Figure(figsize=(5.6, 4.8), layout="constrained")
+    axes = figure.subplots()
+    # the square root keeps rare confusions visible beside a diagonal near one
+    picture = axes.imshow(np.sqrt(share), cmap="cividis", vmin=0, vmax=1)
+    ticks = np.arange(0, classes, every)
+    axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90, fontsize=7)
+    axes.set_yticks(ticks, [names[i] for i in ticks], fontsize=7)
+    axes.set(xlabel="called", ylabel="true")
+    bar = figure.colorbar(picture, ax=axes, ticks=np.sqrt([0, 0.01, 0.1, 0.5, 1]), shrink=0.8)
+    bar.ax.set_yticklabels(["0", "1 %", "10 %", "50 %", "100 %"])
+    return figure
+
+
+def against_glimpses(glimpses: list[int], accuracy: list[float], localised: list[float], trained: int) -> Figure:
+    """Accuracy and localisation against the number of glimpses T, with the T of the training marked."""
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(glimpses, accuracy, "o-", color=METHODS["saccader"], label="accuracy")
+    axes.plot(glimpses, localised, "s--", color=METHODS["saccader"], alpha=0.6, label="digits found")
+    axes.axvline(trained, color="0.6", linewidth=1, zorder=0)
+    axes.text(trained, 0.03, " T in training", color="0.4", fontsize=9)
+    axes.set(xlabel="glimpses T", xticks=glimpses, ylim=(0, 1.02))
+    axes.legend(loc="center right")
+    return figure
