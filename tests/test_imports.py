@@ -17,7 +17,7 @@ LAYERS = [
     {"record", "sampler", "vrnn"},
     {"classifier", "loss", "model", "toy", "estimators", "metrics", "recipes", "weights", "datasets", "baselines"},
     {"train"},
-    {"bench", "notebooks", "report", "report_page", "report_index", "refresh"},
+    {"bench", "ablation", "readme", "notebooks", "report", "report_page", "report_index", "refresh"},
 ]
 APART = {"plots": set(), "widgets": {"plots"}}  # arrays in, pictures out
 NO_SCIENCE = {"notebooks", "report", "report_page", "report_index", "refresh", "record", "paths"}

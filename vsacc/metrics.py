@@ -80,4 +80,3 @@ def spread(where: Tensor) -> Tensor:
     """How differently images are looked at: standard deviation of the places over the batch, mean over glimpses and
     axes; (B, T, 3) -> scalar, 0 when every image is looked at in the same places."""
     return where[..., 1:].std(0).mean()
-

@@ -32,7 +32,7 @@ class Config:
     hidden: int = 128
     features: int = 128
     proxy_widths: tuple[int, ...] = (16, 16, 24)
-    crop_widths: tuple[int, ...] = (48, 96)
+    crop_widths: tuple[int, ...] = (64, 128)
     crop_depth: int = 0  # residual blocks a stage
     posterior: str = "spatial"  # or "dense"
     inhibition: bool = True

@@ -55,17 +55,17 @@ CONFIGS = {"quick": SMALL, "laptop": SMALL, "paper": PAPER_SIZE}
 RECIPES = {
     "one_digit": {
         "quick": QUICK,
-        "laptop": Recipe(steps=1400),
+        "laptop": Recipe(steps=1600),
         "paper": Recipe(steps=20_000, batch=256, learning_rate=1e-3),
     },
     "identification": {
         "quick": QUICK,
-        "laptop": Recipe(steps=4000),
+        "laptop": Recipe(steps=5000),
         "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
     },
     "sum": {
         "quick": QUICK,
-        "laptop": Recipe(steps=4000),
+        "laptop": Recipe(steps=5000),
         "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
     },
 }

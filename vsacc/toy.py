@@ -15,6 +15,7 @@ image is [-1, 1] on each axis. Shapes: N places, K classes, L side of the glimps
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ class Toy:
     logits: Tensor
     log_prior: Tensor
 
-    @property
+    @cached_property
     def log_y(self) -> Tensor:
         """log p(y | f(x, z)) of the true label on the grid, (N,)."""
         return self.logits.log_softmax(-1)[:, LABEL]
@@ -171,7 +172,7 @@ def divergence(toy: Toy, q: Normal, log_p: Tensor) -> Tensor:
 
 def bound(toy: Toy, q: Normal) -> Tensor:
     """Eq. 4 with T = 1: E_q[log p(y | f(x, z))] - KL(q || prior)."""
-    return expectation(toy, q, toy.log_y) - divergence(toy, q, toy.log_prior)
+    return expectation(toy, q, toy.log_y + toy.log_prior - log_density(q, toy.grid))
 
 
 def given_proxy(toy: Toy, sigma_c: float) -> tuple[Toy, Tensor]:

@@ -28,7 +28,7 @@ def looks(image: np.ndarray, where: np.ndarray, glimpses: np.ndarray, beliefs: n
     for i, (s, x, y) in enumerate(where):
         colour = step_colour(i, count)
         frame(axes["x"], (x - s, y - s, x + s, y + s), colour)
-        show(axes[f"o{i}"], glimpses[i], f"$o = f(x, z)$, $z$ = ({x:.2g}, {y:.2g})", colour)
+        show(axes[f"o{i}"], glimpses[i], f"$o$ at $z$ = ({x:.2g}, {y:.2g})", colour)
         bars = axes[f"p{i}"].bar(range(beliefs.shape[1]), beliefs[i], color="#c4c4c4")
         bars[label].set_color(VERMILION)
         axes[f"p{i}"].set(ylim=(0, 1), xticks=[0, label, beliefs.shape[1] - 1], yticks=[0, 1] if i == 0 else [])
@@ -45,7 +45,7 @@ def maps(image: np.ndarray, panels: dict[str, np.ndarray], reach: float) -> Figu
         centres = (np.arange(len(image)) + 0.5) * 2 / len(image) - 1
         axes.contour(centres, centres, image, [96], colors="white", linewidths=0.8)
         axes.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), xticks=[-1, 0, 1], yticks=[-1, 0, 1], xlabel="$z_x$", title=title)
-        figure.colorbar(picture, ax=axes, shrink=0.8)
+        figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03)
     figure.axes[0].set_ylabel("$z_y$")
     return figure
 
@@ -74,10 +74,12 @@ def bound_curves(
     left.set(
         xlabel=r"mean of $q$, $\mu_x$", ylabel="nats", title="Wherever $q$ goes, the gap is its KL to the posterior"
     )
-    right.set(xlabel=r"width of $q$, $\sigma$", xscale="log", title="Too narrow costs as much as too broad")
-    right.set_xticks([0.05, 0.1, 0.2, 0.4, 0.8], ["0.05", "0.1", "0.2", "0.4", "0.8"])
+    right.set(
+        xlabel=r"width of $q$, $\sigma$ on both axes", xscale="log", title="Too narrow and too broad both widen it"
+    )
+    right.set_xticks([0.05, 0.1, 0.2, 0.4], ["0.05", "0.1", "0.2", "0.4"])
     right.minorticks_off()
-    left.legend(loc="lower right")
+    right.legend(loc="lower right")
     return figure
 
 
@@ -109,20 +111,19 @@ def gradient_spread(
     """One-sample gradients of each estimator (n,), and the error of their average over ``counts`` samples."""
     figure = Figure(figsize=(9.4, 3.5))
     left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
-    reach = 3 * max(values.std() for values in samples.values())
-    bins = np.linspace(exact - reach, exact + reach, 61)
+    bins = np.linspace(*np.percentile(np.concatenate(list(samples.values())), [0.05, 99.95]), 61)
     for name, values in samples.items():
         colour = ESTIMATORS[name]
         left.hist(values, bins, histtype="step", color=colour, linewidth=1.6, label=f"{name}, sd {values.std():.1f}")
         right.loglog(counts, errors[name], color=colour, marker=MARKERS[name], label=name)
-    left.axvline(exact, color=BLACK, linestyle=":", label=f"by quadrature, {exact:.2f}")
+    left.axvline(exact, 0, 0.78, color=BLACK, linestyle=":", label=f"by quadrature, {exact:.2f}")
     left.set(yscale="log", xlabel=r"$\partial\mathcal{L}/\partial\mu_x$ from one sample", ylabel="samples")
     left.set_ylim(top=left.get_ylim()[1] * 12)  # room for the legend
     left.set_title("All aim at the same gradient, with different spread")
     left.legend(loc="upper left", ncols=2, fontsize=8.5, columnspacing=1.2)
     right.loglog(counts, errors["pathwise"][0] / np.sqrt(counts), ":", color=BLACK, label=r"$\propto 1/\sqrt{n}$")
     right.set(xlabel="samples averaged, $n$", ylabel=r"RMS error of $\partial\mathcal{L}/\partial\mu_x$")
-    right.set_title("Averaging is slow for all of them")
+    right.set_title(r"The error falls only as $1/\sqrt{n}$")
     right.legend(loc="lower left")
     return figure
 
@@ -138,6 +139,7 @@ def estimator_variance(sigmas: np.ndarray, panels: dict[str, dict[str, np.ndarra
         axes.minorticks_off()
     figure.axes[0].set_ylabel(r"variance of $\partial\mathcal{L}/\partial(\mu_x, \mu_y)$")
     figure.axes[-1].legend()
+    figure.suptitle("Pathwise has the lower variance while $q$ is narrow", fontsize=10.5)
     return figure
 
 
@@ -154,8 +156,8 @@ def landscape(
         left.plot(places, values, color=step_colour(i, len(heights)), label=rf"$\sigma$ = {sigma:g}")
     left.axvline(bar, color=GREY, linewidth=1, linestyle="--")
     left.axvline(start, color=BLACK, linewidth=1, linestyle=":")
-    left.text(bar, 0.25, "the bar", ha="center", color="#666666", fontsize=9)
-    left.text(start, 0.25, "start", ha="center", fontsize=9)
+    left.text(bar + 0.02, 0.4, "the bar", color="#666666", fontsize=9)
+    left.text(start + 0.02, 0.4, "start", fontsize=9)
     left.set(xlabel=r"mean of $q$, $\mu_x$", ylabel=r"$E_q[\log p(y|o)]$, nats", ylim=(None, 0.9))
     left.set_title("A narrow $q$ sees a moat, a broad one a hill")
     left.legend(loc="lower right")

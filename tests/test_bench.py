@@ -1,0 +1,53 @@
+"""The benchmark's bookkeeping; its seconds are for people to read, never for a test."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from vsacc import bench
+from vsacc.paths import UserError
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["vsacc.bench", *map(str, arguments)])
+    monkeypatch.setattr(bench, "SIDES", (128, 512))
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    bench.main()
+
+
+def test_sampler_rows(monkeypatch, tmp_path, capsys):
+    out = tmp_path / "rows.json"
+    run(monkeypatch, "sampler", "--out", out)
+    rows = json.loads(out.read_text())["rows"]
+    assert {"name", "side", "batch", "seconds", "bytes", "ratio"} <= rows[0].keys()
+    by = {(row["name"], row["side"]): row for row in rows}
+    ours, cast = "glimpse, pyramid", "cast + grid_sample"
+    assert by[ours, 128]["ratio"] == by[ours, 512]["ratio"] == 1
+    assert by[ours, 128]["bytes"] == by[ours, 512]["bytes"]  # memory of a glimpse does not grow with the image
+    assert by[cast, 512]["bytes"] >= 4 * 512 * 512 * bench.BATCH  # a float copy of the images, at least
+    assert ours in capsys.readouterr().out
+
+
+def test_contenders_see_the_same(monkeypatch):
+    """The two sides of the comparison do the same work: the same pixels come out."""
+    images = torch.randint(0, 256, (bench.BATCH, 1, 64, 64), dtype=torch.uint8)
+    where = torch.rand(bench.BATCH, bench.STEPS, 3) * 0.4 + 0.05
+    theirs = bench.plain(images.float() / 255, where)  # (B, 1, T * L, L)
+    ours = bench.glimpse(images, where, bench.SIZE)  # (B, T, 1, L, L)
+    torch.testing.assert_close(theirs.unflatten(2, (bench.STEPS, -1)).transpose(1, 2), ours)
+
+
+def test_peak_bytes_counts_what_is_held_at_once():
+    def work():
+        torch.empty(1000, dtype=torch.uint8)  # freed at once
+        kept = torch.empty(3000, dtype=torch.uint8)
+        return kept.numel() + torch.empty(500, dtype=torch.uint8).numel()
+
+    assert 3500 <= bench.peak_bytes(work) < 4400
+
+
+def test_unknown_benchmark(monkeypatch):
+    with pytest.raises(UserError, match="benchmark 'tea' is unknown, choose one of sampler"):
+        run(monkeypatch, "tea")
