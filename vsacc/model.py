@@ -37,7 +37,7 @@ class Config:
     posterior: str = "spatial"  # or "dense"
     inhibition: bool = True
     likelihood: str = "set"  # or "pooled"
-    scale: tuple[float, float, float] = (0.2, 0.45, 0.32)  # smallest, largest, first
+    scale: tuple[float, float, float] = (0.2, 0.4, 0.6)  # smallest, largest, largest in the beginning
     sigma: tuple[float, float] = (0.02, 0.4)  # smallest, largest
 
 
@@ -65,7 +65,7 @@ class Saccader(nn.Module):
             self.likelihood = PooledLikelihood(config.features, int(labels.max()) + 1)
 
     def anneal(self, progress: float) -> None:
-        """Look broadly first, precisely later: the posterior's smallest sigma shrinks over the first half."""
+        """Look broadly first: places scatter and frames are wide, less and less over the first half of a training."""
         self.vrnn.widen(max(0.0, 1 - 2 * progress))
 
     def saccade(self, features: Features, state: State) -> tuple[Saccade, State]:

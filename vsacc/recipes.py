@@ -18,7 +18,7 @@ class Recipe:
     learning_rate: float = 2e-3  # peak of a one-cycle schedule
     warmup: float = 0.15  # share of the steps spent rising to it
     weight_decay: float = 1e-4
-    clip: float = 1.0  # largest norm of the gradient
+    clip: float = 1.0  # largest norm of the gradient of each part of the model
     weight_c: float = 3e-4  # of log p(c | z, h) in the bound: Eq. 6 has 1
     weight_kl: float = 3e-4  # of the KL in the bound: Eq. 6 has 1
     form: str = "sum"  # or "product", the authors' code
@@ -55,17 +55,17 @@ CONFIGS = {"quick": SMALL, "laptop": SMALL, "paper": PAPER_SIZE}
 RECIPES = {
     "one_digit": {
         "quick": QUICK,
-        "laptop": Recipe(steps=1600),
+        "laptop": Recipe(steps=1500),
         "paper": Recipe(steps=20_000, batch=256, learning_rate=1e-3),
     },
     "identification": {
         "quick": QUICK,
-        "laptop": Recipe(steps=5000),
+        "laptop": Recipe(steps=4200),
         "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
     },
     "sum": {
         "quick": QUICK,
-        "laptop": Recipe(steps=5000),
+        "laptop": Recipe(steps=4200),
         "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
     },
 }

@@ -33,7 +33,7 @@ PROXY, BLOB = 8, 0.2  # J in pixels, width of the decoder's blob
 CHUNK = 2048  # places looked at together
 
 
-def normal(mean: float | list[float], sigma: float | list[float]) -> Normal:
+def normal(mean: float | list[float] | Tensor, sigma: float | list[float] | Tensor) -> Normal:
     """A float64 Gaussian over the place; a single number serves both axes."""
     return Normal(*(torch.as_tensor(v, dtype=torch.float64).expand(2).clone() for v in (mean, sigma)))
 
@@ -105,11 +105,8 @@ def glimpses(image: Tensor, z: Tensor) -> Tensor:
 
 
 def classify(o: Tensor) -> Tensor:
-    """Logits of p(y | o): (N, L, L) -> (N, K).
-
-    Bar filters slide over the glimpse, which is dimmer towards its border, and the best place counts: a
-    convolution and spatial pooling, as in the paper's section 4. What all directions share cancels.
-    """
+    """Logits of p(y | o): (N, L, L) -> (N, K). Bar filters slide over the glimpse, dimmed towards its border, and the
+    best place counts: a convolution and spatial pooling, as in the paper's section 4."""
     x, y = pixel_centres(SIZE)
     patches = F.unfold((o * torch.exp(-0.5 * (x**2 + y**2) / FOVEA**2)).unsqueeze(1), FILTER)
     reach = SCALE * FILTER / SIZE  # half a filter, in image coordinates
@@ -167,12 +164,14 @@ def log_posterior(toy: Toy) -> Tensor:
 
 def divergence(toy: Toy, q: Normal, log_p: Tensor) -> Tensor:
     """KL(q || p) for any density on the grid, log_p (N,)."""
-    return expectation(toy, q, log_density(q, toy.grid) - log_p)
+    log_q = log_density(q, toy.grid)
+    return log_q.exp() @ (log_q - log_p) * toy.cell
 
 
 def bound(toy: Toy, q: Normal) -> Tensor:
     """Eq. 4 with T = 1: E_q[log p(y | f(x, z))] - KL(q || prior)."""
-    return expectation(toy, q, toy.log_y + toy.log_prior - log_density(q, toy.grid))
+    log_q = log_density(q, toy.grid)
+    return log_q.exp() @ (toy.log_y + toy.log_prior - log_q) * toy.cell
 
 
 def given_proxy(toy: Toy, sigma_c: float) -> tuple[Toy, Tensor]:
@@ -183,10 +182,7 @@ def given_proxy(toy: Toy, sigma_c: float) -> tuple[Toy, Tensor]:
 
 
 def pair_log_likelihood(toy: Toy) -> Tensor:
-    """log p(y | x) with two saccades and one label, read from both glimpses (their logits add up).
-
-    Costs N^2 K: for a grid of some 40 x 40 places.
-    """
+    """log p(y | x) of one label read from two glimpses, their logits added. Costs N^2 K: for some 40 x 40 places."""
     inner = [log_integral(toy, toy.log_prior[:, None] + part) for part in _pair_log_y(toy)]
     return log_integral(toy, toy.log_prior + torch.cat(inner))
 

@@ -67,7 +67,7 @@ class VRNN(nn.Module):
         posterior: "spatial", the mean place is the expectation over a softmax map of the proxy (fully
             convolutional, moves with the image), or "dense", an MLP on [phi_c(c), h] (the authors' choice).
         inhibition: subtract a learned multiple of ``visited`` from the map (inhibition of return); spatial only.
-        scale: (smallest, largest, first) s; ``first`` is where training starts.
+        scale: (smallest, largest, largest while :meth:`widen` is at 1) s.
         sigma: (smallest, largest) standard deviation of the posterior.
     """
 
@@ -79,7 +79,7 @@ class VRNN(nn.Module):
         hidden: int = 128,
         posterior: str = "spatial",
         inhibition: bool = True,
-        scale: tuple[float, float, float] = (0.2, 0.45, 0.32),
+        scale: tuple[float, float, float] = (0.2, 0.4, 0.6),
         sigma: tuple[float, float] = (0.02, 0.4),
     ):
         super().__init__()
@@ -118,11 +118,13 @@ class VRNN(nn.Module):
         centre = (torch.arange(cells) + 0.5) * (2 / cells) - 1
         self.register_buffer("grid", torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1), persistent=False)
         self.register_buffer("sigma_floor", torch.tensor(sigma[0]), persistent=False)  # see widen
+        self.register_buffer("scale_top", torch.tensor(scale[1]), persistent=False)
 
     def widen(self, amount: float) -> None:
-        """Raise the posterior's smallest sigma towards its largest: 0 = as configured, 1 = as broad as allowed."""
-        low, high = self.sigma
+        """Look broadly: 0 = as configured, 1 = places scattered by the largest sigma, scales up to the largest."""
+        (low, high), (_, top, first) = self.sigma, self.scale
         self.sigma_floor.fill_(low * (high / low) ** amount)
+        self.scale_top.fill_(top + (first - top) * amount)
 
     def observe(self, proxy: Tensor) -> Features:
         """phi_c: proxy (B, C, J, J) in [0, 1] -> :class:`Features`; the proxy is constant, so once per image."""
@@ -143,12 +145,12 @@ class VRNN(nn.Module):
         """q(z_i | c, h_{i-1})."""
         if not self.spatial:
             mean, raw = self.posterior_net(torch.cat([features.vector, state.hidden], -1)).chunk(2, -1)
-            return Normal(self.centred(mean[:, :1], mean[:, 1:].tanh()), self.bounded(raw))
+            return Normal(torch.cat([mean[:, :1], mean[:, 1:].tanh()], -1), self.bounded(raw))
         share = self.attend(features, state).flatten(1)  # (B, M * M)
         place = share @ self.grid.flatten(0, 1)  # (B, 2), the expected place
         seen = (features.map.flatten(2) @ share.unsqueeze(-1)).squeeze(-1)  # (B, F), the features there
-        extent = self.extent(torch.cat([seen, state.hidden], -1))
-        return Normal(self.centred(extent[:, :1], place), self.bounded(extent[:, 1:]))
+        z_s, raw = self.extent(torch.cat([seen, state.hidden], -1)).split([1, 3], -1)
+        return Normal(torch.cat([z_s, place], -1), self.bounded(raw))
 
     def attend(self, features: Features, state: State) -> Tensor:
         """The share of attention on each cell of the map: (B, M, M), sums to 1 per image."""
@@ -158,19 +160,14 @@ class VRNN(nn.Module):
             logits = logits - F.softplus(self.inhibit) * state.visited
         return logits.flatten(1).softmax(-1).view_as(logits)
 
-    def centred(self, z_s: Tensor, place: Tensor) -> Tensor:
-        """Shift z_s so that an untrained network starts at the scale ``first``."""
-        low, high, first = self.scale
-        return torch.cat([z_s + math.log((first - low) / (high - first)), place], -1)
-
     def bounded(self, raw: Tensor) -> Tensor:
         high = self.sigma[1]
         return self.sigma_floor + (high - self.sigma_floor) * (raw - 2).sigmoid()
 
     def where(self, z: Tensor) -> Tensor:
         """z (..., 3) -> (s, x, y) with s inside ``scale``: what the sampler takes."""
-        low, high, _ = self.scale
-        return torch.cat([low + (high - low) * z[..., :1].sigmoid(), z[..., 1:]], -1)
+        low = self.scale[0]
+        return torch.cat([low + (self.scale_top - low) * z[..., :1].sigmoid(), z[..., 1:]], -1)
 
     def decode(self, z: Tensor, hidden: Tensor) -> Tensor:
         """Mean of p(c | z_i, h_{i-1}): z (..., 3), hidden (..., D) -> (..., C, J, J)."""

@@ -15,13 +15,15 @@ ESTIMATORS = {"pathwise": METHODS["saccader"], "score function": GREY, "score fu
 MARKERS = dict(zip(ESTIMATORS, "osD", strict=True))
 
 
-def looks(image: np.ndarray, where: np.ndarray, glimpses: np.ndarray, beliefs: np.ndarray, label: int) -> Figure:
+def looks(
+    title: str, image: np.ndarray, where: np.ndarray, glimpses: np.ndarray, beliefs: np.ndarray, label: int
+) -> Figure:
     """The image with N frames; per frame its glimpse and the belief p(y | o) it leads to.
 
     image (H, H); where (N, 3) = (s, x, y); glimpses (N, L, L); beliefs (N, K), probabilities.
     """
     count = len(where)
-    figure = Figure(figsize=(3.0 + 1.75 * count, 3.3))
+    figure = Figure(figsize=(3.0 + 1.75 * count, 3.5))
     names = [["x", *(f"o{i}" for i in range(count))], ["x", *(f"p{i}" for i in range(count))]]
     axes = figure.subplot_mosaic(names, width_ratios=[2.0] + [1.0] * count, height_ratios=[1.5, 1.0])
     show(axes["x"], image, f"image $x$, {len(image)} × {len(image)} pixels")
@@ -34,19 +36,21 @@ def looks(image: np.ndarray, where: np.ndarray, glimpses: np.ndarray, beliefs: n
         axes[f"p{i}"].set(ylim=(0, 1), xticks=[0, label, beliefs.shape[1] - 1], yticks=[0, 1] if i == 0 else [])
         axes[f"p{i}"].set_title(f"$p(y = {label} | o)$ = {beliefs[i, label]:.2f}", color=VERMILION, fontsize=9)
         axes[f"p{i}"].set_xlabel("class")
+    figure.suptitle(title, fontsize=10.5)
     return figure
 
 
-def maps(image: np.ndarray, panels: dict[str, np.ndarray], reach: float) -> Figure:
+def maps(title: str, image: np.ndarray, panels: dict[str, np.ndarray], reach: float) -> Figure:
     """Functions of z on a grid over [-reach, reach]^2, each (P, P) from 0 to its maximum, with the shapes outlined."""
-    figure = Figure(figsize=(3.1 * len(panels), 3.2))
-    for axes, (title, values) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+    figure = Figure(figsize=(3.1 * len(panels), 3.3))
+    for axes, (name, values) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         picture = axes.imshow(values, extent=np.multiply(reach, EXTENT), vmin=0, interpolation="bilinear")
         centres = (np.arange(len(image)) + 0.5) * 2 / len(image) - 1
         axes.contour(centres, centres, image, [96], colors="white", linewidths=0.8)
-        axes.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), xticks=[-1, 0, 1], yticks=[-1, 0, 1], xlabel="$z_x$", title=title)
+        axes.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), xticks=[-1, 0, 1], yticks=[-1, 0, 1], xlabel="$z_x$", title=name)
         figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03)
     figure.axes[0].set_ylabel("$z_y$")
+    figure.suptitle(title, fontsize=10.5)
     return figure
 
 
@@ -128,7 +132,7 @@ def gradient_spread(
     return figure
 
 
-def estimator_variance(sigmas: np.ndarray, panels: dict[str, dict[str, np.ndarray]]) -> Figure:
+def estimator_variance(sigmas: list[float], panels: dict[str, dict[str, list[float]]]) -> Figure:
     """Variance of a one-sample gradient against the width of q, a panel per place and a line per estimator."""
     figure = Figure(figsize=(9.4, 3.5))
     for axes, (title, lines) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
@@ -189,12 +193,12 @@ def sum_over_saccades(likelihoods: dict[str, np.ndarray], bounds: dict[str, np.n
             axes.plot(steps, bounds[name], color=colour, marker=marker, linestyle=":", alpha=0.75, mfc="white")
     axes.plot([], [], ":", color=GREY, label="dotted: its bound")
     axes.set(xlabel="saccades $T$", xticks=steps, ylabel="nats", ylim=(None, 0.9))
-    axes.set_title("Which likelihood does a sum over $i$ bound?")
+    axes.set_title("Only the joint reading gains from looking again")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
-def dropped_constant(sigmas: np.ndarray, log_y: np.ndarray, density: np.ndarray, probability: np.ndarray) -> Figure:
+def dropped_constant(sigmas: list[float], log_y: np.ndarray, density: np.ndarray, probability: np.ndarray) -> Figure:
     """Eq. 6 at its best q against the decoder's noise, with p(c) a density and a probability; (n,) each."""
     figure = Figure(figsize=(7.6, 3.8))
     axes = figure.subplots()
