@@ -68,3 +68,21 @@ def against_glimpses(glimpses: list[int], accuracy: list[float], localised: list
     axes.set(xlabel="glimpses T", xticks=glimpses, ylim=(0, 1.02))
     axes.legend(loc="center right")
     return figure
+
+
+def ablation(rows: dict[str, dict]) -> Figure:
+    """Accuracy and share of digits found, a pair of bars per variant; a run that stopped early has none."""
+    figure = Figure(figsize=(7.5, 0.42 * len(rows) + 0.9), layout="constrained")
+    axes = figure.subplots()
+    for line, (name, row) in enumerate(rows.items()):
+        if "stopped" in row:
+            axes.text(0.01, line, "stopped: " + row["stopped"].split(": ", 1)[-1][:70], va="center", fontsize=8)
+            continue
+        colour = METHODS["saccader" if name == "ours" else "saccader (paper)"]
+        axes.barh(line - 0.18, row["test_accuracy"], 0.34, color=colour)
+        axes.barh(line + 0.18, row["localised"], 0.34, color=colour, alpha=0.45)
+        axes.text(row["test_accuracy"] + 0.01, line - 0.18, f"{row['test_accuracy']:.2f}", va="center", fontsize=8)
+        axes.text(row["localised"] + 0.01, line + 0.18, f"{row['localised']:.2f}", va="center", fontsize=8)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set(xlim=(0, 1.08), ylim=(len(rows) - 0.5, -0.5), xlabel="accuracy (full) and digits found (pale)")
+    return figure
