@@ -80,3 +80,12 @@ def test_labels_of_three_objects_are_refused():
 def test_crop_network_shapes(size, widths, depth):
     network = crop_network(3, size, widths, depth, 20)
     assert network(torch.rand(5, 3, size, size)).shape == (5, 20)
+
+
+def test_probabilities_keep_their_precision_under_autocast():
+    torch.manual_seed(0)
+    likelihood = SetLikelihood(16, label_table(TASKS["identification"]))
+    likelihood.read.weight.data.mul_(20)  # sure of what it sees
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = likelihood(torch.randn(64, 2, 16))
+    torch.testing.assert_close(logits.exp().sum(-1), torch.ones(64), atol=1e-5, rtol=0)

@@ -126,3 +126,15 @@ def test_side_and_posterior_are_checked():
         VRNN(side=20)
     with pytest.raises(ValueError, match="posterior"):
         VRNN(posterior="sideways")
+
+
+def test_places_keep_their_precision_under_autocast(proxy):
+    torch.manual_seed(0)
+    vrnn = VRNN()
+    vrnn.saliency.weight.data.mul_(50)
+    with torch.autocast("cpu", torch.bfloat16):
+        features, state = vrnn.observe(proxy), vrnn.start(6)
+        place = vrnn.posterior(features, state).mean[:, 1:]
+        share = vrnn.attend(features, state)
+    expected = torch.einsum("bij,ijk->bk", share.double(), vrnn.grid.double())
+    torch.testing.assert_close(place.double(), expected, atol=1e-6, rtol=0)

@@ -76,7 +76,7 @@ class SetLikelihood(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, F) -> log-probabilities (B, K)."""
-        scores = self.read(features)
+        scores = self.read(features).to(self.member.dtype)  # out of bfloat16, where there is autocast
         seen, gate = scores[..., :-1].log_softmax(-1), scores[..., -1]  # (B, T, O), (B, T)
         if self.objects == 1:
             joint = seen  # (B, T, O)
@@ -89,4 +89,5 @@ class SetLikelihood(nn.Module):
             gate = gate[:, first] + gate[:, second]  # (B, pairs)
         objects = torch.logsumexp(joint + gate.log_softmax(-1).unsqueeze(-1), 1)  # (B, O or O * O)
         peak = objects.amax(-1, keepdim=True).detach()
-        return ((objects - peak).exp() @ self.member).clamp(min=1e-30).log() + peak
+        with torch.autocast(objects.device.type, enabled=False):  # bfloat16 cannot tell 0.999 from 1
+            return ((objects - peak).exp() @ self.member).clamp(min=1e-30).log() + peak

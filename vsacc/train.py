@@ -1,7 +1,7 @@
 """Train a model on a task: one loop for every model, device and profile.
 
     python -m vsacc.train --task one_digit --profile laptop --seed 0 --out result.json
-    python -m vsacc.train --task identification --profile paper --resume
+    torchrun --nproc-per-node 4 -m vsacc.train --task identification --profile paper --resume
 
 Step k is a function of the weights, the optimiser's state, the seed and k alone: data and sampling noise are seeded
 afresh at every step. A checkpoint therefore needs no state of random generators, and a run that was killed and resumed
@@ -66,7 +66,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def fit(
     job: Job, resume: bool = True, progress: bool = True, precision: str | None = None, stop_after: int | None = None
 ) -> Run:
-    """Train, on the GPUs where there are some, with a checkpoint every minute under data/runs/<job>.
+    """Train, on a GPU where there is one, with a checkpoint about every minute under data/runs/<job>.
 
     Args:
         resume: go on from the job's checkpoint (a finished job returns at once); False starts afresh.
@@ -80,7 +80,8 @@ def fit(
 
     if precision is None:
         precision = "bf16-mixed" if torch.cuda.is_available() else "32-true"
-    fabric = Fabric(accelerator="auto", devices="auto", precision=precision)
+    local, world = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))  # of torchrun
+    fabric = Fabric(accelerator="auto", devices=local, num_nodes=world // local, precision=precision)
     fabric.launch()
     recipe, task, made = job.recipe, TASKS[job.task], provenance()
     digits = load_digits("train").to(fabric.device)
@@ -112,9 +113,9 @@ def fit(
             window.clear()
             bar.set_postfix({key: f"{row[key]:.3g}" for key in SHOWN if key in row})
             check_health(row, job)
-        if time.monotonic() - saved > CHECKPOINT_EVERY or state["step"] == last:
-            write_checkpoint(fabric, checkpoint, state)
-            saved = time.monotonic()
+            if time.monotonic() - saved > CHECKPOINT_EVERY or state["step"] == last:
+                write_checkpoint(fabric, checkpoint, state)
+                saved = time.monotonic()
     bar.close()
     return Run(getattr(model, "module", model), job, state["history"], state["seconds"], made)
 
@@ -217,6 +218,8 @@ def main() -> None:
     if options.out:
         write_atomic(options.out.with_name(".writable"), "").unlink()  # better found out now than after the training
     run = fit(job, resume=options.resume)
+    if int(os.environ.get("RANK", 0)) > 0:  # of torchrun: one process tells for all
+        return
     row = result(run)
     if options.out:
         save_weights(run.model, row, options.out.with_suffix(".safetensors"))

@@ -147,7 +147,8 @@ class VRNN(nn.Module):
             mean, raw = self.posterior_net(torch.cat([features.vector, state.hidden], -1)).chunk(2, -1)
             return Normal(torch.cat([mean[:, :1], mean[:, 1:].tanh()], -1), self.bounded(raw))
         share = self.attend(features, state).flatten(1)  # (B, M * M)
-        place = share @ self.grid.flatten(0, 1)  # (B, 2), the expected place
+        # The expected place, (B, 2); not as a matrix product, which autocast would round to 5 pixels in 2528.
+        place = (share.unsqueeze(-1) * self.grid.flatten(0, 1)).sum(1)
         seen = (features.map.flatten(2) @ share.unsqueeze(-1)).squeeze(-1)  # (B, F), the features there
         z_s, raw = self.extent(torch.cat([seen, state.hidden], -1)).split([1, 3], -1)
         return Normal(torch.cat([z_s, place], -1), self.bounded(raw))
