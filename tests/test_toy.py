@@ -126,7 +126,7 @@ def test_gradients_are_unbiased(model, dice):
 
 
 def spread(model, q, dice) -> list[float]:
-    """Variance of the slope in the mean: pathwise, score function, score function with the ideal baseline."""
+    """Variance of the slope in the mean: pathwise, score function, score function with its mean reward as baseline."""
     reward = toy.expectation(model, q, model.log_y).item()
     rows = (
         estimators.pathwise_gradient(model, q, COUNT, dice),

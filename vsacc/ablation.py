@@ -20,7 +20,7 @@ VARIANTS = {  # name: (changes to the config, changes to the recipe)
     "dense posterior": ({"posterior": "dense"}, {}),
     "pooled likelihood": ({"likelihood": "pooled"}, {}),
     "precise places from the start": ({"sigma": (0.02, 0.021)}, {}),
-    "tight frames from the start": ({"scale": (0.2, 0.4, 0.4)}, {}),
+    "tight frames from the start": ({"scale": (0.2, 0.3, 0.3)}, {}),
     "Eq. 6 at weight 1": ({}, {"weight_c": 1.0, "weight_kl": 1.0}),
     "product of ELBO and CE": ({}, {"weight_c": 1.0, "weight_kl": 5.0, "form": "product"}),
     "all of the paper's": (
@@ -29,7 +29,7 @@ VARIANTS = {  # name: (changes to the config, changes to the recipe)
             "likelihood": "pooled",
             "inhibition": False,
             "sigma": (0.02, 0.021),
-            "scale": (0.2, 0.4, 0.4),
+            "scale": (0.2, 0.3, 0.3),
         },
         {"weight_c": 1.0, "weight_kl": 1.0},
     ),

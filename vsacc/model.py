@@ -37,7 +37,7 @@ class Config:
     posterior: str = "spatial"  # or "dense"
     inhibition: bool = True
     likelihood: str = "set"  # or "pooled"
-    scale: tuple[float, float, float] = (0.2, 0.4, 0.6)  # smallest, largest, largest in the beginning
+    scale: tuple[float, float, float] = (0.2, 0.3, 0.6)  # smallest, largest, largest in the beginning
     sigma: tuple[float, float] = (0.02, 0.4)  # smallest, largest
 
 

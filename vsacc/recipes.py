@@ -60,12 +60,12 @@ RECIPES = {
     },
     "identification": {
         "quick": QUICK,
-        "laptop": Recipe(steps=4200),
+        "laptop": Recipe(steps=4500),
         "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
     },
     "sum": {
         "quick": QUICK,
-        "laptop": Recipe(steps=4200),
+        "laptop": Recipe(steps=4500),
         "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
     },
 }

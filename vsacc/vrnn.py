@@ -79,7 +79,7 @@ class VRNN(nn.Module):
         hidden: int = 128,
         posterior: str = "spatial",
         inhibition: bool = True,
-        scale: tuple[float, float, float] = (0.2, 0.4, 0.6),
+        scale: tuple[float, float, float] = (0.2, 0.3, 0.6),
         sigma: tuple[float, float] = (0.02, 0.4),
     ):
         super().__init__()
