@@ -1,8 +1,8 @@
 r"""The variational lower bound that trains everything at once (the paper's Eq. 6), term by term.
 
-    log p(y | x) >= E_q sum_i [ log p(y_i | o_i, z_i)  +  log p(c | z_i, h_{i-1})
-                                - KL(q(z_i | c, h_{i-1}) || p(z_i | h_{i-1})) ]
+    E_q [ log p(y | o_1..T) + sum_i ( log p(c | z_i, h_{i-1}) - KL(q(z_i | c, h_{i-1}) || p(z_i | h_{i-1})) ) ]
 
+The label is read from all glimpses together, which is the reading of Eq. 1's sum over i that gains from looking again.
 log p(o_i | z_i) is absent: o_i is a Dirac at the sampler's output. The expectation is one pathwise sample of z.
 Notebook 01 derives the bound and says which of its steps hold when.
 """
