@@ -14,7 +14,7 @@ from .recipes import make_job
 from .record import provenance
 from .train import fit, result
 
-STEPS = 1000
+STEPS = 500
 VARIANTS = {  # name: (changes to the config, changes to the recipe)
     "ours": ({}, {}),
     "dense posterior": ({"posterior": "dense"}, {}),
