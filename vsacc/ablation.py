@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .paths import REPORTS, UserError, one_sentence_exit, write_atomic
+from .paths import REPORTS, UserError, check_writable, one_sentence_exit, write_atomic
 from .recipes import make_job
 from .record import provenance
 from .train import fit, result
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=REPORTS / "ablation.json")
     options = parser.parse_args()
-    write_atomic(options.out.with_name(".writable"), "").unlink()
+    check_writable(options.out.parent)
     rows, made = {}, provenance()
     for name, (config, recipe) in VARIANTS.items():
         recipe = {"steps": STEPS, **recipe} if options.profile == "laptop" else recipe

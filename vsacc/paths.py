@@ -79,6 +79,11 @@ def write_atomic(path: Path | str, content: bytes | str) -> Path:
     return path
 
 
+def check_writable(folder: Path) -> None:
+    """Raises UserError where nothing can be written into ``folder``: better found out before long work than after."""
+    write_atomic(folder / ".writable", "").unlink()
+
+
 def one_sentence_exit(main: Callable[[], int | None]) -> NoReturn:
     """Run a command-line entry point; a UserError becomes one sentence on stderr and exit code 2."""
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 
 from .notebooks import Execution, check_parameters, execute, figures, find_notebooks
-from .paths import REPORTS, one_sentence_exit, resolve_profile, write_atomic
+from .paths import REPORTS, check_writable, one_sentence_exit, resolve_profile, write_atomic
 from .record import provenance
 from .report_index import title_and_question, write_index
 from .report_page import notebook_page
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     paths = find_notebooks(options.only)
     for path in paths:
         check_parameters(path, {"profile": profile})
-    write_atomic(out / ".writable", "").unlink()
+    check_writable(out)
 
     failures = {}
     for number, path in enumerate(paths, 1):

@@ -25,7 +25,7 @@ from .datasets.mnist import load_digits
 from .loss import lower_bound
 from .metrics import evaluate, spread
 from .model import Saccader
-from .paths import RUNS, UserError, one_sentence_exit, write_atomic
+from .paths import RUNS, UserError, check_writable, one_sentence_exit
 from .recipes import Job, Recipe, make_job
 from .record import provenance
 from .seeds import derive
@@ -216,7 +216,7 @@ def main() -> None:
     options = parser.parse_args()
     job = make_job(options.task, options.profile, options.model, options.seed)
     if options.out:
-        write_atomic(options.out.with_name(".writable"), "").unlink()  # better found out now than after the training
+        check_writable(options.out.parent)
     run = fit(job, resume=options.resume)
     if int(os.environ.get("RANK", 0)) > 0:  # of torchrun: one process tells for all
         return
