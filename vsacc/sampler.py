@@ -37,9 +37,6 @@ class Pyramid(NamedTuple):
         h, w = self.sizes[index]
         return self.flat[:, :, start : start + h * w].unflatten(2, (h, w))
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Pyramid":
-        return Pyramid(self.flat.to(device, non_blocking=non_blocking), self.sizes)
-
 
 def halve(images: Tensor) -> Tensor:
     """2 x 2 box average, rounded: uint8 (B, C, H, W) -> uint8 (B, C, ceil(H/2), ceil(W/2))."""
