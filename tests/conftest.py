@@ -15,5 +15,5 @@ def plain_digits() -> Digits:
 @pytest.fixture
 def digits(monkeypatch):
     bank = plain_digits()
-    monkeypatch.setattr("vsacc.train.load_digits", lambda split: bank)
+    monkeypatch.setattr("vsacc.tasks.load_digits", lambda split: bank)
     return bank

@@ -15,9 +15,11 @@ LINES = 250
 LAYERS = [
     {"paths", "seeds"},
     {"record", "sampler", "vrnn"},
-    {"classifier", "loss", "model", "toy", "estimators", "metrics", "recipes", "weights", "datasets", "baselines"},
-    {"train"},
-    {"bench", "ablation", "readme", "notebooks", "report", "report_page", "report_index", "refresh"},
+    {"tiles", "tiles_write", "store", "store_write"},
+    {"classifier", "loss", "model", "toy", "estimators", "datasets", "baselines"},
+    {"tasks", "models", "metrics", "recipes", "weights", "explore"},
+    {"train", "classify"},
+    {"bench", "measure", "cost", "ablation", "readme", "notebooks", "report", "report_page", "report_index", "refresh"},
 ]
 APART = {"plots": set(), "widgets": {"plots"}}  # arrays in, pictures out
 NO_SCIENCE = {"notebooks", "report", "report_page", "report_index", "refresh", "record", "paths"}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -75,8 +76,8 @@ sys.path.insert(0, "tests")
 from conftest import plain_digits
 from pathlib import Path
 from test_train import tiny_job
-from vsacc import train
-train.RUNS, train.CHECKPOINT_EVERY, train.load_digits = Path(sys.argv[1]), 0.0, lambda split: plain_digits()
+from vsacc import tasks, train
+train.RUNS, train.CHECKPOINT_EVERY, tasks.load_digits = Path(sys.argv[1]), 0.0, lambda split: plain_digits()
 train.fit(tiny_job(150), progress=False)
 """
 
@@ -166,3 +167,20 @@ def test_unwritable_out_is_found_before_training(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         run_main(monkeypatch, "--task", "sum", "--profile", "quick", "--out", tmp_path / "file" / "result.json")
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_the_best_validated_weights_are_kept(monkeypatch):
+    """Accuracies 0.2, 0.9, 0.9, 0.1 are seen at steps 12, 14, 16, 18 of 20: the weights of step 16 come back."""
+    job, seen = tiny_job(20, validations=10), []
+
+    def evaluation(model, batches):
+        accuracy = [0.2, 0.9, 0.9, 0.1, 0.1][len(seen)]
+        seen.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+        return SimpleNamespace(accuracy=accuracy)
+
+    monkeypatch.setattr(train, "evaluate", evaluation)
+    run = fit(job, progress=False)
+    validated = {row["step"]: row["validation"] for row in run.history if "validation" in row}
+    assert validated == {12: 0.2, 14: 0.9, 16: 0.9, 18: 0.1, 20: 0.1}
+    assert torch.equal(weights(run), seen[2]) and not torch.equal(seen[2], seen[1])
+    assert torch.equal(weights(fit(job, progress=False)), seen[2])  # and after a resume

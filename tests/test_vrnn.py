@@ -91,10 +91,21 @@ def test_attention_moves_with_the_image():
     proxy = torch.zeros(2, 1, 32, 32)
     proxy[0, 0, 12:18, 12:18] = 1
     proxy[1] = proxy[0].roll((4, 4), (1, 2))
-    first, moved = vrnn.attend(vrnn.observe(proxy), vrnn.start(2)).log()
+    first, moved = vrnn.salience(vrnn.observe(proxy), vrnn.start(2))
     here, there = first[3:11, 3:11], moved[5:13, 5:13]  # clear of the padding
     assert here.std() > 0.05  # it does react to the square
     assert (here - there - (here - there).mean()).std() < 0.02 * here.std()  # only the norm's statistics differ
+
+
+def test_between_two_equally_good_places_it_takes_one(proxy, monkeypatch):
+    """An expectation over the whole map looks halfway between the two squares, where there is nothing."""
+    vrnn = VRNN()
+    logits = torch.zeros(6, 16, 16)
+    logits[:, 3:5, 3:5] = logits[:, 11:13, 11:13] = 20.0
+    monkeypatch.setattr(vrnn, "salience", lambda features, state: logits)
+    for training, expected in ((True, 0.0), (False, -0.5)):
+        place = vrnn.train(training).posterior(vrnn.observe(proxy), vrnn.start(6)).mean[:, 1:]
+        torch.testing.assert_close(place, torch.full((6, 2), expected), atol=0.01, rtol=0)
 
 
 def test_inhibition_of_return_turns_away_from_visited_places(proxy):
@@ -103,10 +114,11 @@ def test_inhibition_of_return_turns_away_from_visited_places(proxy):
     features, state = vrnn.observe(proxy), vrnn.start(6)
     z = torch.tensor([[0.0, 0.5, 0.5]]).expand(6, 3)
     visited = vrnn.recur(features, z, state)
-    before = vrnn.attend(features, visited._replace(visited=state.visited))
-    after = vrnn.attend(features, visited)
+    before = vrnn.salience(features, visited._replace(visited=state.visited))
+    after = vrnn.salience(features, visited)
     corner = (slice(None), slice(10, 14), slice(10, 14))  # around (0.5, 0.5)
-    assert (after[corner].sum((1, 2)) < 0.5 * before[corner].sum((1, 2))).all()
+    assert (after[corner] < before[corner] - 0.3).all()
+    torch.testing.assert_close(after[:, :4, :4], before[:, :4, :4])  # far away nothing changes
 
 
 def test_the_proxy_has_a_probability(vrnn, proxy):

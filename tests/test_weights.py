@@ -16,7 +16,7 @@ CONFIG = Config(hidden=8, features=8, proxy_widths=(4, 4), crop_widths=(4, 8))
 def saved(tmp_path):
     torch.manual_seed(0)
     model, path = Saccader(CONFIG, torch.arange(10)), tmp_path / "one.safetensors"
-    save_weights(model, {"task": "one_digit", "config": asdict(CONFIG)}, path)
+    save_weights(model, {"task": "one_digit", "model": "saccader", "config": asdict(CONFIG)}, path)
     return model, path
 
 

@@ -1,20 +1,18 @@
 """What is measured on a test set: accuracy, and whether the glimpses found the digits."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .datasets.cluttered import CANVAS, TASKS, make_batch
-from .datasets.mnist import Digits
-
-TEST_SEED, TEST_BATCH = 2018, 100  # the fixed test set is the batches 0, 1, ... of this stream over the test digits
+from .tasks import Batch
 
 
 class Evaluation(NamedTuple):
-    """Over N images of the fixed test set. accuracy, localised (share of digits whose centre lies in a glimpse), iou
-    (of a digit's box with the best glimpse), scale (mean s): floats, None where a model has no glimpses;
+    """Over N images. accuracy, localised (share of objects whose centre lies in a glimpse), iou (of an object's box
+    with the best glimpse), scale (mean s): floats, None where a model has no glimpses or its images no boxes;
     log_y: mean log p(y | x) in nats; labels, predictions: long (N,); found: bool (N, D) or None."""
 
     accuracy: float
@@ -50,30 +48,31 @@ def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module, task: str, digits: Digits, count: int = 10_000, side: int = CANVAS, **options: int
-) -> Evaluation:
-    """The model, in evaluation mode, on the first ``count`` images of the fixed test set drawn from ``digits``.
+def evaluate(model: nn.Module, batches: Iterable[Batch], **options: int) -> Evaluation:
+    """The model, in evaluation mode, on the batches of a split's fixed set.
 
     ``options`` go to the model (``glimpses=4`` looks four times).
     """
     training = model.training
     model.eval()
-    rows = []
-    for index in range(-(-count // TEST_BATCH)):
-        batch = make_batch(TASKS[task], digits, TEST_BATCH, TEST_SEED, index, side)
+    columns: dict[str, list[Tensor]] = {}
+    for batch in batches:
         output = model(batch.images, **options)
         log_y = -F.cross_entropy(output.logits.float(), batch.labels, reduction="none")
-        row = [batch.labels, output.logits.argmax(-1), log_y]
+        row = {"labels": batch.labels, "predictions": output.logits.argmax(-1), "log_y": log_y}
         if output.where is not None:
-            row += [centre_inside(output.where, batch.boxes), best_iou(output.where, batch.boxes), output.where[..., 0]]
-        rows.append(row)
+            row["scale"] = output.where[..., 0]
+            if batch.boxes is not None:
+                row["found"] = centre_inside(output.where, batch.boxes)
+                row["iou"] = best_iou(output.where, batch.boxes)
+        for name, values in row.items():
+            columns.setdefault(name, []).append(values)
     model.train(training)
-    labels, predictions, log_y, *places = (torch.cat(column)[:count].cpu() for column in zip(*rows, strict=True))
-    found, iou, scale = places or (None, None, None)
-    localised, iou, scale = (None if value is None else value.float().mean().item() for value in (found, iou, scale))
-    accuracy = (labels == predictions).float().mean().item()
-    return Evaluation(accuracy, log_y.mean().item(), localised, iou, scale, labels, predictions, found)
+    seen = {name: torch.cat(values).cpu() for name, values in columns.items()}
+    localised, iou, scale = (seen[n].float().mean().item() if n in seen else None for n in ("found", "iou", "scale"))
+    accuracy = (seen["labels"] == seen["predictions"]).float().mean().item()
+    log_y = seen["log_y"].mean().item()
+    return Evaluation(accuracy, log_y, localised, iou, scale, seen["labels"], seen["predictions"], seen.get("found"))
 
 
 def spread(where: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .classifier import PooledLikelihood, SetLikelihood, crop_network
-from .sampler import Pyramid, glimpse, proxy
+from .sampler import Images, glimpse, proxy
 from .vrnn import VRNN, Features, Normal, State, kl_normal
 
 
@@ -50,7 +50,14 @@ class Saccade(NamedTuple):
     state: State
 
 
-class Saccader(nn.Module):
+class Model(nn.Module):
+    """What training knows of a model: images in, :class:`Output` out."""
+
+    def anneal(self, progress: float) -> None:
+        """Called before every step with the share of the training that is done; most models need not know."""
+
+
+class Saccader(Model):
     def __init__(self, config: Config, labels: Tensor):
         super().__init__()
         self.config = config
@@ -74,7 +81,7 @@ class Saccader(nn.Module):
         z = posterior.sample() if self.training else posterior.mean
         return Saccade(z, posterior, prior, state), self.vrnn.recur(features, z, state)
 
-    def forward(self, images: Tensor | Pyramid, glimpses: int | None = None) -> Output:
+    def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
         c = proxy(images, self.config.proxy)
         features, state = self.vrnn.observe(c), self.vrnn.start(len(c))
         steps = []

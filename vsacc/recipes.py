@@ -4,9 +4,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
-from .datasets.cluttered import TASKS
 from .model import Config
+from .models import MODELS, Plain
 from .paths import UserError, resolve_profile
+from .tasks import kind_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Recipe:
     weight_c: float = 3e-4  # of log p(c | z, h) in the bound: Eq. 6 has 1
     weight_kl: float = 3e-4  # of the KL in the bound: Eq. 6 has 1
     form: str = "sum"  # or "product", the authors' code
-    evaluated: int = 10_000  # test images
+    evaluated: int | None = 10_000  # test images, None for all
+    validations: int = 0  # on the validation split, evenly over the second half; the best one's weights are kept
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Job:
     model: str
     profile: str
     seed: int
-    config: Config
+    config: Config | Plain
     recipe: Recipe
 
     @property
@@ -70,6 +72,9 @@ RECIPES = {
     },
 }
 
+CONFIG_CHANGES: dict[str, dict] = {}  # by task
+RECIPE_CHANGES: dict[tuple[str, str], dict[str, dict]] = {}  # by task and model
+
 
 def make_job(
     task: str,
@@ -83,16 +88,16 @@ def make_job(
 
     Raises UserError for an unknown task, model or profile.
     """
-    profile = resolve_profile(profile)
-    if task not in TASKS:
-        raise UserError(f"task {task!r} is unknown, choose one of {', '.join(TASKS)}.")
-    if model != "saccader":
-        raise UserError(f"model {model!r} is unknown, choose saccader.")
+    profile, kind = resolve_profile(profile), kind_of(task)
+    if model not in MODELS:
+        raise UserError(f"model {model!r} is unknown, choose one of {', '.join(MODELS)}.")
+    sizes = Plain() if MODELS[model][0] is Plain else replace(CONFIGS[profile], **CONFIG_CHANGES.get(task, {}))
+    training = replace(RECIPES[task][profile], **RECIPE_CHANGES.get((task, model), {}).get(profile, {}))
     return Job(
         task,
         model,
         profile,
         seed,
-        replace(CONFIGS[profile], **config or {}),
-        replace(RECIPES[task][profile], **recipe or {}),
+        replace(sizes, channels=kind.channels, **config or {}),
+        replace(training, **recipe or {}),
     )

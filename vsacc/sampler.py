@@ -14,7 +14,7 @@ differentiable and the number of reads per glimpse at 8 L^2 C, whatever the size
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -36,6 +36,31 @@ class Pyramid(NamedTuple):
         start = sum(h * w for h, w in self.sizes[:index])
         h, w = self.sizes[index]
         return self.flat[:, :, start : start + h * w].unflatten(2, (h, w))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, C)."""
+        return self.flat.shape[:2]
+
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L)."""
+        offset, _, widths = (table[level] for table in level_tables(self.sizes, level.device))  # (B, T, 1)
+        index = (offset + row * widths).unsqueeze(-1) + col.unsqueeze(-2)  # (B, T, L, L)
+        flat = index.view(len(index), 1, -1).expand(-1, self.flat.shape[1], -1)
+        return self.flat.gather(2, flat).view(*self.flat.shape[:2], *index.shape[1:])
+
+
+class Images(Protocol):
+    """What a glimpse needs of images, wherever they lie: in memory (:class:`Pyramid`) or on disk (a store)."""
+
+    sizes: tuple[tuple[int, int], ...]
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    def level(self, index: int) -> Tensor: ...
+
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor: ...
 
 
 def halve(images: Tensor) -> Tensor:
@@ -63,9 +88,9 @@ def build_pyramid(images: Tensor, smallest: int = 32) -> Pyramid:
     return Pyramid(torch.cat([level.flatten(2) for level in levels], 2), sizes)
 
 
-def as_pyramid(images: Tensor | Pyramid) -> Pyramid:
+def as_pyramid(images: Tensor | Images) -> Images:
     """A plain image batch is a pyramid of one level (no copy, no anti-aliasing)."""
-    if isinstance(images, Pyramid):
+    if not isinstance(images, Tensor):
         return images
     check_images(images)
     return Pyramid(images.flatten(2), ((images.shape[-2], images.shape[-1]),))
@@ -79,11 +104,11 @@ def check_images(images: Tensor) -> None:
         )
 
 
-def glimpse(images: Tensor | Pyramid, where: Tensor, size: int) -> Tensor:
+def glimpse(images: Tensor | Images, where: Tensor, size: int) -> Tensor:
     r"""Cut glimpses o = f(x, z), the paper's Dirac-centred spatial transformer (section 3, Eq. 2).
 
     Args:
-        images: uint8 (B, C, H, W) or a :class:`Pyramid`.
+        images: uint8 (B, C, H, W), a :class:`Pyramid` or a store's images.
         where: (B, 3) or (B, T, 3) = (s, x, y).
         size: L.
 
@@ -101,7 +126,7 @@ def glimpse(images: Tensor | Pyramid, where: Tensor, size: int) -> Tensor:
                   [ 9., 10.]]]])
     """
     pyramid = as_pyramid(images)
-    batch, channels, _ = pyramid.flat.shape
+    batch, channels = pyramid.shape
     if where.dim() not in (2, 3) or where.shape[-1] != 3 or len(where) != batch:
         raise ValueError(f"where must be ({batch}, 3) or ({batch}, T, 3), got {tuple(where.shape)}")
     steps = where.unsqueeze(1) if where.dim() == 2 else where  # (B, T, 3)
@@ -122,18 +147,15 @@ def glimpse(images: Tensor | Pyramid, where: Tensor, size: int) -> Tensor:
     return values.view(*where.shape[:-1], channels, size, size)
 
 
-def read_level(pyramid: Pyramid, rows: Tensor, cols: Tensor, level: Tensor) -> Tensor:
+def read_level(images: Images, rows: Tensor, cols: Tensor, level: Tensor) -> Tensor:
     """Bilinear reads. rows, cols: (B, T, L) in level-0 pixels; level: long (B, T, 1) -> (B, T, C, L, L)."""
-    batch, steps, size = rows.shape
-    offset, heights, widths = (table[level] for table in level_tables(pyramid.sizes, rows.device))  # (B, T, 1)
+    _, heights, widths = (table[level] for table in level_tables(images.sizes, rows.device))  # (B, T, 1)
     shrink = torch.exp2(-level.to(rows.dtype))
     row0, row1, fr = corners(rows * shrink - 0.5, heights)
     col0, col1, fc = corners(cols * shrink - 0.5, widths)
 
     def read(row: Tensor, col: Tensor) -> Tensor:
-        index = (offset + row * widths).unsqueeze(-1) + col.unsqueeze(-2)  # (B, T, L, L)
-        index = index.view(batch, 1, -1).expand(-1, pyramid.flat.shape[1], -1)
-        return pyramid.flat.gather(2, index).to(rows.dtype).view(batch, -1, steps, size, size)  # (B, C, T, L, L)
+        return images.pick(level, row, col).to(rows.dtype)  # (B, C, T, L, L)
 
     fr, fc = fr[:, None, :, :, None], fc[:, None, :, None, :]
     upper = torch.lerp(read(row0, col0), read(row0, col1), fc)
@@ -159,7 +181,7 @@ def level_tables(sizes: tuple[tuple[int, int], ...], device: torch.device) -> Te
     return torch.tensor([starts, [h for h, _ in sizes], [w for _, w in sizes]], device=device)
 
 
-def proxy(images: Tensor | Pyramid, side: int = 32) -> Tensor:
+def proxy(images: Tensor | Images, side: int = 32) -> Tensor:
     """The proxy c: the whole image, area-averaged to ``side`` x ``side``; float (B, C, J, J) in [0, 1].
 
     Reads the smallest level that still has two pixels per proxy pixel, so its cost does not grow with the image.

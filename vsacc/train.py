@@ -20,15 +20,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .datasets.cluttered import CANVAS, TASKS, label_table, make_batch
-from .datasets.mnist import load_digits
 from .loss import lower_bound
 from .metrics import evaluate, spread
-from .model import Saccader
+from .models import build_model
 from .paths import RUNS, UserError, check_writable, one_sentence_exit
 from .recipes import Job, Recipe, make_job
 from .record import provenance
 from .seeds import derive
+from .tasks import KINDS, Batch, Split, kind_of, open_split
 from .weights import save_weights
 
 CHECKPOINT_EVERY = 60  # seconds
@@ -50,8 +49,7 @@ class Run(NamedTuple):
 def build(job: Job) -> nn.Module:
     """The job's model with its initial weights, a function of the seed alone."""
     torch.manual_seed(job.seed)
-    model = Saccader(job.config, label_table(TASKS[job.task]))
-    return model.to(memory_format=torch.channels_last)  # convolutions on a CPU are up to twice as fast so
+    return build_model(job.model, job.config, kind_of(job.task))
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -68,6 +66,8 @@ def fit(
 ) -> Run:
     """Train, on a GPU where there is one, with a checkpoint about every minute under data/runs/<job>.
 
+    Where the recipe asks for validations, the weights of the best of them are what is returned.
+
     Args:
         resume: go on from the job's checkpoint (a finished job returns at once); False starts afresh.
         progress: show a bar.
@@ -83,17 +83,19 @@ def fit(
     local, world = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))  # of torchrun
     fabric = Fabric(accelerator="auto", devices=local, num_nodes=world // local, precision=precision)
     fabric.launch()
-    recipe, task, made = job.recipe, TASKS[job.task], provenance()
-    digits = load_digits("train").to(fabric.device)
+    recipe, made = job.recipe, provenance()
+    data = open_split(job.task, "train", fabric.device, job.profile)
+    held_out = open_split(job.task, "validation", fabric.device, job.profile) if recipe.validations else None
     model = build(job)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
-    state = {"model": model, "optimizer": optimizer, "step": 0, "seconds": 0.0, "history": []}
+    state = {"model": model, "optimizer": optimizer, "step": 0, "seconds": 0.0, "history": [], "best": {}}
     checkpoint = RUNS / job.name / "checkpoint.pt"
     if resume and checkpoint.exists():
         state |= read_checkpoint(fabric, checkpoint, state)
     started = saved = time.monotonic()
     before, every = state["seconds"], max(1, recipe.steps // 100)
+    interval = every * max(1, recipe.steps // every // max(1, recipe.validations))
     share = recipe.batch // fabric.world_size
     window: list[Tensor] = []
     bar = tqdm(total=recipe.steps, initial=state["step"], desc=job.task, disable=not progress or fabric.global_rank > 0)
@@ -102,13 +104,15 @@ def fit(
     while state["step"] < last:
         step = state["step"]
         index = step * fabric.world_size + fabric.global_rank
-        batch = make_batch(task, digits, share, job.seed, index)
+        batch = data.draw(share, job.seed, index)
         window.append(train_step(fabric, model, optimizer, recipe, batch, job.seed, index, step))
         state["step"] = step + 1
         bar.update()
         state["seconds"] = before + time.monotonic() - started
         if state["step"] % every == 0 or state["step"] == last:
             row = summarise(window, step + 1, state["seconds"])
+            if held_out and state["step"] % interval == 0 and 2 * step > recipe.steps:
+                row["validation"] = validate(model.module, held_out, state["best"])
             state["history"].append(row)
             window.clear()
             bar.set_postfix({key: f"{row[key]:.3g}" for key in SHOWN if key in row})
@@ -117,10 +121,21 @@ def fit(
                 write_checkpoint(fabric, checkpoint, state)
                 saved = time.monotonic()
     bar.close()
-    return Run(getattr(model, "module", model), job, state["history"], state["seconds"], made)
+    if last == recipe.steps and state["best"]:
+        model.module.load_state_dict(state["best"]["weights"])
+    return Run(model.module, job, state["history"], state["seconds"], made)
 
 
-def train_step(fabric, model, optimizer, recipe: Recipe, batch, seed: int, index: int, step: int) -> Tensor:
+def validate(model: nn.Module, held_out: Split, best: dict) -> float:
+    """Accuracy on the validation split; ``best`` keeps the weights of the highest, the last of equals."""
+    accuracy = evaluate(model, held_out.fixed()).accuracy
+    if accuracy >= best.get("accuracy", 0.0):
+        weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        best |= {"accuracy": accuracy, "weights": weights}  # in place: the checkpoint holds it
+    return accuracy
+
+
+def train_step(fabric, model, optimizer, recipe: Recipe, batch: Batch, seed: int, index: int, step: int) -> Tensor:
     """One step of Adam on Eq. 6; returns the quantities of SHOWN that it saw, without waiting for the device."""
     torch.manual_seed(derive(seed, index, NOISE))  # the sampling noise of this step and rank
     model.module.anneal(step / recipe.steps)
@@ -182,14 +197,14 @@ def read_checkpoint(fabric, path: Path, state: dict) -> dict:
         raise UserError(
             f"the checkpoint of {path.parent.name} cannot be read ({reason}), start without resume."
         ) from None
-    return {key: state[key] for key in ("step", "seconds", "history")}
+    return {key: state[key] for key in ("step", "seconds", "history", "best")}
 
 
-def result(run: Run, side: int = CANVAS) -> dict:
+def result(run: Run) -> dict:
     """Evaluate a finished run on the fixed test set: everything its JSON and its card hold."""
-    job, task = run.job, TASKS[run.job.task]
-    device = next(run.model.parameters()).device
-    scores = evaluate(run.model, job.task, load_digits("test").to(device), job.recipe.evaluated, side)
+    job = run.job
+    test = open_split(job.task, "test", next(run.model.parameters()).device, job.profile)
+    scores = evaluate(run.model, test.fixed(job.recipe.evaluated))
     return {
         "task": job.task, "model": job.model, "profile": job.profile, "seed": job.seed,
         "seconds": round(run.seconds, 1), "steps": len(run.history) and run.history[-1]["step"],
@@ -197,15 +212,14 @@ def result(run: Run, side: int = CANVAS) -> dict:
         "test_accuracy": round(scores.accuracy, 5), "localised": scores.localised and round(scores.localised, 5),
         "iou": scores.iou and round(scores.iou, 4), "scale": scores.scale and round(scores.scale, 4),
         "log_y": round(scores.log_y, 4),
-        "protocol": f"cluttered MNIST {side} x {side}, {task.digits} digit(s), {task.distractors} distractors, "
-        f"{task.classes} classes, {job.recipe.evaluated} fixed test images of test digits",
+        "protocol": f"{test.protocol}; {len(scores.labels)} fixed test images",
         **run.made, "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,
     }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m vsacc.train", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", required=True, help=", ".join(TASKS))
+    parser.add_argument("--task", required=True, help=", ".join(KINDS))
     parser.add_argument("--profile", default="auto", help="quick, laptop, paper or auto")
     parser.add_argument("--model", default="saccader")
     parser.add_argument("--seed", type=int, default=0)

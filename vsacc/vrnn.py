@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+REACH = 0.3  # of attention around its peak, in half sides of the image
 LOG_LEVEL = math.log(255 * math.sqrt(2 * math.pi))  # Gaussian normaliser and one of 255 grey levels
 
 
@@ -154,12 +155,23 @@ class VRNN(nn.Module):
         return Normal(torch.cat([z_s, place], -1), self.bounded(raw))
 
     def attend(self, features: Features, state: State) -> Tensor:
-        """The share of attention on each cell of the map: (B, M, M), sums to 1 per image."""
-        asked = features.map + self.ask(state.hidden)[:, :, None, None]
-        logits = self.saliency(F.relu(asked)).squeeze(1)  # (B, M, M)
-        if self.inhibition:
-            logits = logits - F.softplus(self.inhibit) * state.visited
+        """The share of attention on each cell of the map: (B, M, M), sums to 1 per image.
+
+        In evaluation 0 beyond REACH of the peak: the mean of two equally good places would be a place between them.
+        In training such a mean is what teaches the map to make up its mind, so there nothing is cut off.
+        """
+        logits = self.salience(features, state)
+        if not self.training:
+            peak = self.grid.flatten(0, 1)[logits.flatten(1).argmax(-1)]  # (B, 2)
+            far = (self.grid - peak[:, None, None]).norm(dim=-1) > REACH  # (B, M, M)
+            logits = logits.masked_fill(far, -torch.inf)
         return logits.flatten(1).softmax(-1).view_as(logits)
+
+    def salience(self, features: Features, state: State) -> Tensor:
+        """How much each cell of the map calls for a look, less where there was one: (B, M, M)."""
+        asked = features.map + self.ask(state.hidden)[:, :, None, None]
+        logits = self.saliency(F.relu(asked)).squeeze(1)
+        return logits - F.softplus(self.inhibit) * state.visited if self.inhibition else logits
 
     def bounded(self, raw: Tensor) -> Tensor:
         high = self.sigma[1]

@@ -4,14 +4,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from .datasets.cluttered import TASKS, label_table
-from .model import Config, Saccader
+from .model import Config
+from .models import Plain, build_model, read_config
 from .paths import WEIGHTS, UserError, write_atomic
+from .tasks import kind_of
 
 
 def save_weights(model: nn.Module, card: dict, path: Path) -> None:
@@ -33,17 +33,16 @@ def read_card(path: Path) -> dict:
         raise UserError(f"{card.name} is not a readable card ({error}), fetch it again with git checkout.") from None
 
 
-def open_trained(name: str) -> tuple[Saccader, dict]:
+def open_trained(name: str) -> tuple[nn.Module, dict]:
     """A committed model of data/weights, ready to look, and its card. Raises UserError where there is none such."""
     path = WEIGHTS / f"{name}.safetensors"
     card = read_card(path)
-    sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in card["config"].items()}
-    config = Config(**sizes)
-    model = Saccader(config, label_table(TASKS[card["task"]])).to(memory_format=torch.channels_last)
+    config = read_config(card["model"], card["config"])
+    model = build_model(card["model"], config, kind_of(card["task"]))
     return load_into(model, config, path).eval(), card
 
 
-def load_into(model: nn.Module, config: Config, path: Path) -> nn.Module:
+def load_into(model: nn.Module, config: Config | Plain, path: Path) -> nn.Module:
     """Load weights into a model built from ``config``. Raises UserError unless card, file and model agree."""
     card = read_card(path)
     wanted = json.loads(json.dumps(asdict(config)))

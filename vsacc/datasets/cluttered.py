@@ -60,6 +60,13 @@ def label_of(task: Task, digits: Tensor) -> Tensor:
     return low * task.objects - low * (low - 1) // 2 + high - low
 
 
+def class_names(task: Task) -> tuple[str, ...]:
+    """The classes in order: "3", "37" for a pair, "10" for a sum."""
+    if task.label == "pair":
+        return tuple(f"{low}{high}" for low in range(task.objects) for high in range(low, task.objects))
+    return tuple(map(str, range(task.classes)))
+
+
 def label_table(task: Task) -> Tensor:
     """The class of every combination of objects: long (O,) for one digit, (O, O) for two."""
     kinds = torch.arange(task.objects)

@@ -1,0 +1,179 @@
+"""The baselines against naive twins: slices of the image through the same network, crop by crop."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock, ResNet
+
+from vsacc.baselines import resnet
+from vsacc.baselines.proxy_only import ProxyOnly
+from vsacc.baselines.resnet import CropsResNet, WholeResNet, crop_grid
+from vsacc.model import Config
+from vsacc.sampler import build_pyramid, proxy
+
+CLASSES = 5
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """3 x 3 crops, a third of the image and more along an axis, and half the blocks: the same code in less time."""
+    monkeypatch.setattr(resnet, "GRID", 3)
+    monkeypatch.setattr(resnet, "CROP", 900)
+    monkeypatch.setattr(resnet, "resnet18", lambda num_classes: ResNet(BasicBlock, [1, 1, 1, 1], num_classes))
+
+
+def make_images(channels: int = 1, height: int = 32, width: int = 32, batch: int = 2) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (batch, channels, height, width), dtype=torch.uint8, generator=rng)
+
+
+def crops_model(chunk: int | None, channels: int = 1) -> CropsResNet:
+    """Float64, in evaluation, with the running statistics of some images."""
+    torch.manual_seed(0)
+    model = CropsResNet(CLASSES, channels, None).double()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    model(make_images(channels))
+    for norm in norms:
+        norm.momentum = 0.1
+    model.chunk = chunk
+    return model.eval()
+
+
+def gradients(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    F.cross_entropy(model(images).logits, torch.arange(len(images))).backward()
+    return [parameter.grad for parameter in model.parameters()]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("make", [CropsResNet, WholeResNet, lambda k, c: ProxyOnly(Config(channels=c), k)])
+@pytest.mark.parametrize("form", [lambda images: images, build_pyramid])
+def test_contract(few, make, channels, form):
+    output = make(CLASSES, channels).eval()(form(make_images(channels)))
+    assert output.logits.shape == (2, CLASSES) and output.logits.dtype == torch.float32
+    assert output.where is None and output.glimpses is None and output.terms == {}
+
+
+@pytest.mark.parametrize("chunk", [None, 8, 5, 1])
+def test_crops_are_slices_summed(few, chunk):
+    """Eq. 8, crop by crop, on an image whose sides differ."""
+    model, images = crops_model(chunk, channels=3), make_images(3, 40, 52)
+    total = 0
+    with torch.no_grad():
+        for top in (0, 12, 25):  # crops of 15 x 19, their corners spread evenly over 25 and 33 pixels
+            for left in (0, 16, 33):
+                total = total + model.crop(images[:, :, top : top + 15, left : left + 19].double() / 255)
+        torch.testing.assert_close(model(images).logits, model.head(total))
+
+
+@pytest.mark.parametrize("chunk", [8, 18])
+def test_checkpointed_is_naive(few, chunk):
+    naive, checkpointed = crops_model(None), crops_model(chunk)
+    images = make_images()
+    torch.testing.assert_close(checkpointed(images).logits, naive(images).logits, rtol=1e-9, atol=1e-12)
+    for one, other in zip(gradients(checkpointed, images), gradients(naive, images), strict=True):
+        assert one.abs().sum() > 0
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_checkpointed_is_naive_in_training_when_one_chunk_holds_all(few):
+    naive, checkpointed = crops_model(None).train(), crops_model(18).train()
+    images = make_images()
+    for one, other in zip(gradients(checkpointed, images), gradients(naive, images), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    for (name, one), other in zip(checkpointed.named_buffers(), naive.buffers(), strict=True):
+        if "running" in name:
+            torch.testing.assert_close(one, other, msg=name)
+
+
+def test_recomputation_leaves_running_statistics_alone(few):
+    model, images = crops_model(4).train(), make_images()
+    output = model(images)
+    before = copy.deepcopy(dict(model.named_buffers()))
+    output.logits.sum().backward()
+    for name, buffer in model.named_buffers():
+        if "running" in name:
+            assert torch.equal(buffer, before[name]), name
+    assert all(module.momentum == 0.1 for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+class Counted:
+    """Images that write down how many pixels were asked for at once, and that cannot be read whole."""
+
+    def __init__(self, images: torch.Tensor):
+        self.pyramid, self.asked = build_pyramid(images), []
+        self.sizes, self.shape = self.pyramid.sizes, self.pyramid.shape
+
+    def level(self, index):
+        raise AssertionError("the whole level was read")
+
+    def pick(self, level, row, col):
+        self.asked.append(row.numel() * col.shape[-1])
+        return self.pyramid.pick(level, row, col)
+
+
+def test_a_chunk_reads_no_more_than_its_crops(few):
+    counted = Counted(make_images(height=32, width=32))
+    crops_model(9)(counted)  # 2 images: 4 crops of each at once, 12 x 12 pixels
+    assert counted.asked == [8 * 144, 8 * 144, 2 * 144]
+
+
+@pytest.mark.parametrize("side", [12, 28, 100, 316, 1000, 2528])
+def test_grid_covers_the_image(side):
+    rows, cols = crop_grid(side, 2 * side)
+    assert len(rows) == len(cols) == 144
+    assert rows.unique().tolist() == list(range(side))
+    assert cols.unique().tolist() == list(range(2 * side))
+    covered = torch.zeros(side, 2 * side, dtype=torch.bool)
+    for row, col in zip(rows, cols, strict=True):
+        covered[row[0] : row[-1] + 1, col[0] : col[-1] + 1] = True
+    assert covered.all()
+
+
+def test_the_papers_crops():
+    rows, cols = crop_grid(2528, 2528)
+    assert rows.shape == cols.shape == (144, 224)
+    assert rows[-1, -1] == cols[-1, -1] == 2527
+
+
+def test_parameters_of_table_1():
+    """11.4 M with crops, 11 M on the full image."""
+    count = {
+        type(model): sum(p.numel() for p in model.parameters()) for model in (CropsResNet(55, 3), WholeResNet(55, 3))
+    }
+    assert 11.35e6 < count[CropsResNet] < 11.45e6
+    assert 11.15e6 < count[WholeResNet] < 11.25e6
+
+
+def test_whole_image_at_its_own_size_and_resized():
+    torch.manual_seed(0)
+    images = make_images(3, 96, 96)
+    own, resized = WholeResNet(CLASSES, 3).eval(), WholeResNet(CLASSES, 3, side=32).eval()
+    resized.load_state_dict(own.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(own(images).logits, own.net(images / 255))
+        small = F.avg_pool2d(images / 255, 3)  # 96 / 32
+        torch.testing.assert_close(resized(images).logits, own.net(small), rtol=1e-4, atol=1e-5)
+
+
+def test_proxy_only_sees_nothing_but_the_proxy():
+    torch.manual_seed(0)
+    model = ProxyOnly(Config(), CLASSES).eval()
+    images = make_images(height=64, width=64)  # two pixels to a proxy pixel
+    other = images.clone()
+    other[..., ::2, ::2], other[..., 1::2, 1::2] = images[..., 1::2, 1::2], images[..., ::2, ::2]  # same 2 x 2 averages
+    assert not torch.equal(images, other)
+    torch.testing.assert_close(proxy(images), proxy(other))
+    torch.testing.assert_close(model(images).logits, model(other).logits)
+    torch.testing.assert_close(model(images).logits.exp().sum(1), torch.ones(2))
+
+
+@pytest.mark.parametrize("make", [CropsResNet, WholeResNet, lambda k, c: ProxyOnly(Config(channels=c), k)])
+def test_every_parameter_is_trained(few, make):
+    torch.manual_seed(0)
+    model = make(CLASSES, 1)
+    assert all(grad.abs().sum() > 0 for grad in gradients(model, make_images()))

@@ -1,0 +1,40 @@
+"""Every model by name, built from its configuration and the task it is for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .baselines.proxy_only import ProxyOnly
+from .baselines.resnet import CropsResNet, WholeResNet
+from .model import Config, Model, Saccader
+from .tasks import Kind
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Configuration of a model that leaves nothing to choose."""
+
+    channels: int = 1
+
+
+MODELS: dict[str, tuple[type, Callable[..., Model]]] = {
+    "saccader": (Config, lambda config, kind: Saccader(config, kind.labels)),
+    "proxy_only": (Config, lambda config, kind: ProxyOnly(config, len(kind.classes))),
+    "resnet18": (Plain, lambda config, kind: WholeResNet(len(kind.classes), config.channels)),
+    "resnet18_144": (Plain, lambda config, kind: CropsResNet(len(kind.classes), config.channels)),
+}
+
+
+def build_model(model: str, config: Config | Plain, kind: Kind) -> nn.Module:
+    """The model, its initial weights drawn from torch's global generator."""
+    _, build = MODELS[model]
+    # Convolutions on a CPU are up to twice as fast with the channels last.
+    return build(config, kind).to(memory_format=torch.channels_last)
+
+
+def read_config(model: str, fields: dict) -> Config | Plain:
+    """A configuration from the fields that a card holds; JSON knows no tuples."""
+    made, _ = MODELS[model]
+    return made(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})

@@ -1,0 +1,98 @@
+"""What can be learned here: every task by name, its labels, and its images as batches.
+
+A split is drawn from in two ways: endless training batches that are a function of (seed, index) alone, and a fixed
+set to measure on. Training and evaluation know nothing else of a task.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from .datasets import cluttered
+from .datasets.mnist import Digits, load_digits
+from .paths import UserError
+from .sampler import Images
+
+TEST_SEED, TEST_BATCH = 2018, 100  # the fixed test set is the batches 0, 1, ... of this stream over the test digits
+
+
+class Batch(NamedTuple):
+    """images: uint8 (B, C, H, W) behind the sampler's protocol; labels: long (B,); boxes: (B, D, 4) = (x0, y0, x1, y1)
+    in [-1, 1] coordinates of the D objects that the label depends on, or None where unknown."""
+
+    images: Images
+    labels: Tensor
+    boxes: Tensor | None
+
+
+class Split(Protocol):
+    """One split of a task, its images ready for one device."""
+
+    protocol: str  # the data in words, for records; "stand-in" where it is one
+
+    def draw(self, size: int, seed: int, index: int) -> Batch:
+        """Training batch number ``index`` of the endless stream ``seed``."""
+
+    def fixed(self, count: int | None = None) -> Iterator[Batch]:
+        """The first ``count`` images of the fixed set that models are measured on, None for all."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a model must know of a task to be built. labels: long (O,) or (O, O), the class of every combination of
+    objects; classes: their names; channels: C of its images."""
+
+    labels: Tensor
+    classes: tuple[str, ...]
+    channels: int = 1
+
+
+@dataclass(frozen=True)
+class ClutteredSplit:
+    """Cluttered MNIST, generated as it is asked for."""
+
+    task: cluttered.Task
+    digits: Digits
+    side: int = cluttered.CANVAS
+
+    @property
+    def protocol(self) -> str:
+        task = self.task
+        return (
+            f"cluttered MNIST {self.side} x {self.side}, {task.digits} digit(s), {task.distractors} distractors, "
+            f"{task.classes} classes"
+        )
+
+    def draw(self, size: int, seed: int, index: int) -> Batch:
+        batch = cluttered.make_batch(self.task, self.digits, size, seed, index, self.side)
+        return Batch(batch.images, batch.labels, batch.boxes)
+
+    def fixed(self, count: int | None = None) -> Iterator[Batch]:
+        count = 10_000 if count is None else count
+        for index, start in enumerate(range(0, count, TEST_BATCH)):
+            batch = self.draw(TEST_BATCH, TEST_SEED, index)
+            keep = min(TEST_BATCH, count - start)
+            images = batch.images._replace(flat=batch.images.flat[:keep])
+            yield Batch(images, batch.labels[:keep], batch.boxes[:keep])
+
+
+KINDS = {name: Kind(cluttered.label_table(task), cluttered.class_names(task)) for name, task in cluttered.TASKS.items()}
+
+
+def kind_of(task: str) -> Kind:
+    """Raises UserError for an unknown task."""
+    if task not in KINDS:
+        raise UserError(f"task {task!r} is unknown, choose one of {', '.join(KINDS)}.")
+    return KINDS[task]
+
+
+def open_split(task: str, split: str, device: torch.device | str = "cpu", profile: str = "auto") -> Split:
+    """A task's "train", "validation" or "test" split; ``profile`` sizes what has to be made first.
+
+    Raises UserError for an unknown task, or where the data are neither there nor to be had.
+    """
+    kind_of(task)
+    return ClutteredSplit(cluttered.TASKS[task], load_digits(split).to(device))
