@@ -65,3 +65,11 @@ def test_broken_card(saved):
     path.with_suffix(".json").write_text("{")
     with pytest.raises(UserError, match="not a readable card"):
         load_into(fresh(), CONFIG, path)
+
+
+def test_a_card_of_another_version(saved):
+    _, path = saved
+    card = read_card(path)
+    save_weights(saved[0], {**card, "config": {**card["config"], "eyes": 2}}, path)
+    with pytest.raises(UserError, match=r"another version .*eyes"):
+        load_into(fresh(), CONFIG, path)

@@ -9,6 +9,7 @@ from torch import nn
 from .baselines.proxy_only import ProxyOnly
 from .baselines.resnet import CropsResNet, WholeResNet
 from .model import Config, Model, Saccader
+from .paths import UserError
 from .tasks import Kind
 
 
@@ -35,6 +36,9 @@ def build_model(model: str, config: Config | Plain, kind: Kind) -> nn.Module:
 
 
 def read_config(model: str, fields: dict) -> Config | Plain:
-    """A configuration from the fields that a card holds; JSON knows no tuples."""
+    """A configuration from the fields that a card holds. Raises UserError for fields of another version."""
     made, _ = MODELS[model]
-    return made(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+    try:
+        return made(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+    except TypeError as error:
+        raise UserError(f"a card's configuration is of another version ({error}), retrain or update.") from None

@@ -24,7 +24,7 @@ def provenance() -> dict:
     """
     return {
         "revision": _revision(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else _cpu_name(),
         "threads": torch.get_num_threads(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -15,7 +15,11 @@ from .datasets import cluttered
 from .datasets.mnist import Digits, load_digits
 from .paths import UserError
 from .sampler import Images
+from .seeds import derive
+from .store import Store
 
+PHOTO_BATCH = 40  # photographs that are measured at once
+ORDER = 3  # of the photographs in an epoch: this stream's purpose among all that derive from one seed
 TEST_SEED, TEST_BATCH = 2018, 100  # the fixed test set is the batches 0, 1, ... of this stream over the test digits
 
 

@@ -37,7 +37,7 @@ COLLAPSED = 0.04  # spread of the places, in half sides, below which every image
 
 class Run(NamedTuple):
     """A finished training. history: a row per log interval; seconds: of training, over all its interruptions; made:
-    provenance, taken at its start."""
+    provenance, taken when it first started."""
 
     model: nn.Module
     job: Job
@@ -83,16 +83,19 @@ def fit(
     local, world = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))  # of torchrun
     fabric = Fabric(accelerator="auto", devices=local, num_nodes=world // local, precision=precision)
     fabric.launch()
-    recipe, made = job.recipe, provenance()
+    recipe = job.recipe
     data = open_split(job.task, "train", fabric.device, job.profile)
     held_out = open_split(job.task, "validation", fabric.device, job.profile) if recipe.validations else None
     model = build(job)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
     state = {"model": model, "optimizer": optimizer, "step": 0, "seconds": 0.0, "history": [], "best": {}}
+    state["made"] = made = provenance()
     checkpoint = RUNS / job.name / "checkpoint.pt"
     if resume and checkpoint.exists():
         state |= read_checkpoint(fabric, checkpoint, state)
+        if state["step"] < recipe.steps and state["made"]["revision"] != made["revision"]:
+            state["made"]["revision"] += f", then {made['revision']}"
     started = saved = time.monotonic()
     before, every = state["seconds"], max(1, recipe.steps // 100)
     interval = every * max(1, recipe.steps // every // max(1, recipe.validations))
@@ -123,7 +126,7 @@ def fit(
     bar.close()
     if last == recipe.steps and state["best"]:
         model.module.load_state_dict(state["best"]["weights"])
-    return Run(model.module, job, state["history"], state["seconds"], made)
+    return Run(model.module, job, state["history"], state["seconds"], state["made"])
 
 
 def validate(model: nn.Module, held_out: Split, best: dict) -> float:
@@ -197,7 +200,7 @@ def read_checkpoint(fabric, path: Path, state: dict) -> dict:
         raise UserError(
             f"the checkpoint of {path.parent.name} cannot be read ({reason}), start without resume."
         ) from None
-    return {key: state[key] for key in ("step", "seconds", "history", "best")}
+    return {key: state[key] for key in ("step", "seconds", "history", "best", "made")}
 
 
 def result(run: Run) -> dict:
@@ -213,7 +216,8 @@ def result(run: Run) -> dict:
         "iou": scores.iou and round(scores.iou, 4), "scale": scores.scale and round(scores.scale, 4),
         "log_y": round(scores.log_y, 4),
         "protocol": f"{test.protocol}; {len(scores.labels)} fixed test images",
-        **run.made, "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,
+        **run.made, "evaluated_at": provenance()["revision"],
+        "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,
     }  # fmt: skip
 
 

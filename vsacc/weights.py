@@ -45,11 +45,10 @@ def open_trained(name: str) -> tuple[nn.Module, dict]:
 def load_into(model: nn.Module, config: Config | Plain, path: Path) -> nn.Module:
     """Load weights into a model built from ``config``. Raises UserError unless card, file and model agree."""
     card = read_card(path)
-    wanted = json.loads(json.dumps(asdict(config)))
-    differing = sorted(key for key in wanted if card.get("config", {}).get(key) != wanted[key])
-    if differing:
-        theirs = {key: card.get("config", {}).get(key) for key in differing}
-        ours = {key: wanted[key] for key in differing}
+    had, wanted = asdict(read_config(card["model"], card["config"])), asdict(config)
+    if had != wanted:
+        differing = sorted(key for key in had.keys() | wanted.keys() if had.get(key) != wanted.get(key))
+        theirs, ours = ({key: sizes.get(key) for key in differing} for sizes in (had, wanted))
         raise UserError(
             f"{path.name} was trained with {theirs}, not with {ours}, choose the matching config or retrain."
         )
