@@ -49,6 +49,9 @@ class Pyramid(NamedTuple):
         flat = index.view(len(index), 1, -1).expand(-1, self.flat.shape[1], -1)
         return self.flat.gather(2, flat).view(*self.flat.shape[:2], *index.shape[1:])
 
+    def prefetch(self, where: Tensor, size: int) -> None:
+        """Nothing to fetch: it lies in memory."""
+
 
 class Images(Protocol):
     """What a glimpse needs of images, wherever they lie: in memory (:class:`Pyramid`) or on disk (a store)."""
@@ -61,6 +64,8 @@ class Images(Protocol):
     def level(self, index: int) -> Tensor: ...
 
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor: ...
+
+    def prefetch(self, where: Tensor, size: int) -> None: ...
 
 
 def halve(images: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from .datasets import cluttered
+from .datasets.fivek_labels import CLASSES
+from .datasets.mit5k import open_mit5k
 from .datasets.mnist import Digits, load_digits
-from .paths import UserError
+from .paths import UserError, resolve_profile
 from .sampler import Images
 from .seeds import derive
 from .store import Store
@@ -83,7 +85,45 @@ class ClutteredSplit:
             yield Batch(images, batch.labels[:keep], batch.boxes[:keep])
 
 
+@dataclass(frozen=True)
+class PhotoSplit:
+    """Photographs of a store: in their own order as the fixed set, shuffled anew every epoch for training.
+
+    rows: long (N,), the split's rows of the store. boxes: (N, D, 4) of their subjects, or None where unknown.
+    """
+
+    store: Store
+    rows: Tensor
+    boxes: Tensor | None
+    device: torch.device | str = "cpu"
+
+    @property
+    def protocol(self) -> str:
+        height, width = self.store.sizes[0]
+        return f"{self.store.source}, {height} x {width}, {len(self.store.classes)} classes"
+
+    def take(self, places: Tensor) -> Batch:
+        rows = self.rows[places]
+        boxes = None if self.boxes is None else self.boxes[places].to(self.device)
+        return Batch(self.store.images(rows.to(self.device)), self.store.labels[rows].to(self.device), boxes)
+
+    def draw(self, size: int, seed: int, index: int) -> Batch:
+        count = len(self.rows)
+        position = torch.arange(index * size, (index + 1) * size)
+        epoch, place = position // count, position % count
+        for number in epoch.unique().tolist():
+            rng = torch.Generator().manual_seed(derive(seed, number, ORDER))
+            mine = epoch == number
+            place[mine] = torch.randperm(count, generator=rng)[place[mine]]
+        return self.take(place)
+
+    def fixed(self, count: int | None = None) -> Iterator[Batch]:
+        for places in torch.arange(len(self.rows))[:count].split(PHOTO_BATCH):
+            yield self.take(places)
+
+
 KINDS = {name: Kind(cluttered.label_table(task), cluttered.class_names(task)) for name, task in cluttered.TASKS.items()}
+KINDS["mit5k"] = Kind(torch.arange(len(CLASSES)), CLASSES, channels=3)
 
 
 def kind_of(task: str) -> Kind:
@@ -99,4 +139,8 @@ def open_split(task: str, split: str, device: torch.device | str = "cpu", profil
     Raises UserError for an unknown task, or where the data are neither there nor to be had.
     """
     kind_of(task)
+    if task == "mit5k":
+        store, boxes = open_mit5k(resolve_profile(profile))
+        rows = store.rows(split)
+        return PhotoSplit(store, rows, None if boxes is None else boxes[rows], device)
     return ClutteredSplit(cluttered.TASKS[task], load_digits(split).to(device))

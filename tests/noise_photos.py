@@ -1,0 +1,22 @@
+"""Photographs of noise, each a function of its name, for the tests of the store and the processes they start."""
+
+from pathlib import Path
+
+import torch
+
+from vsacc.store_write import Photo
+
+SIDE, CLASSES = 150, ("cat", "dog")
+
+
+def noise(*shape, seed=0):
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def photo_list(count, first=0):
+    return [Photo(f"p{i}", Path(f"{i}.jpg"), i % 2, "train" if i % 3 else "test") for i in range(first, first + count)]
+
+
+def develop(path):
+    """A photograph that is a function of its name."""
+    return noise(3, SIDE, SIDE, seed=int(path.stem))

@@ -1,0 +1,131 @@
+"""Folders of photographs as people have them: nested, linked, mixed formats, broken files."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vsacc.datasets import photographs
+from vsacc.datasets.develop import develop_square
+from vsacc.datasets.photographs import default_folder, find, main, prepare, split_of
+from vsacc.paths import UserError
+from vsacc.store import open_store
+
+SIDE = 64
+
+
+def save(path, size=(50, 30), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(str(path)))
+    Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(path, **options)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two classes, four formats, several sizes, one file that is no photograph and one that is hidden."""
+    root = tmp_path / "pets"
+    for name in ("cat/a.jpg", "cat/deep/b.PNG", "dog/a.tif", "dog/c d (1).webp", "dog/tall.jpeg"):
+        save(root / name, (3, 200) if "tall" in name else (50, 30))
+    (root / "dog" / "notes.txt").write_text("no photograph")
+    (root / "dog" / ".hidden.jpg").write_bytes(b"")
+    (root / ".cache" / "x").mkdir(parents=True)
+    save(root / ".cache" / "x" / "thumb.jpg")
+    save(root / "loose.jpg")
+    return root
+
+
+NAMES = ["cat/a.jpg", "cat/deep/b.PNG", "dog/a.tif", "dog/c d (1).webp", "dog/tall.jpeg"]
+
+
+def test_classes_are_the_folders(root):
+    photos, classes, outside = find(root)
+    assert ([photo.name for photo in photos], classes, outside) == (NAMES, ["cat", "dog"], [])
+    assert [photo.label for photo in photos] == [0, 0, 1, 1, 1]
+    assert [photo.path for photo in photos] == [root / name for name in NAMES]
+    assert [photo.split for photo in photos] == [split_of(name) for name in NAMES]
+
+
+@pytest.mark.parametrize("aliases", [("train", "validation", "test"), ("training", "val", "testing")])
+def test_splits_are_taken_as_they_stand(tmp_path, aliases):
+    for split in aliases:
+        save(tmp_path / split / "cat" / "a.jpg")
+    save(tmp_path / aliases[0] / "dog" / "b.jpg")
+    save(tmp_path / "elsewhere" / "c.jpg")
+    photos, classes, _ = find(tmp_path)
+    found = {photo.name: (classes[photo.label], photo.split) for photo in photos}
+    train, validation, test = aliases
+    assert found == {
+        f"{train}/cat/a.jpg": ("cat", "train"), f"{train}/dog/b.jpg": ("dog", "train"),
+        f"{validation}/cat/a.jpg": ("cat", "validation"), f"{test}/cat/a.jpg": ("cat", "test"),
+    }  # fmt: skip
+
+
+def test_split_by_name_has_the_shares_and_never_changes():
+    splits = [split_of(f"cat/{k}.jpg") for k in range(4000)]
+    for split, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
+        assert abs(splits.count(split) / 4000 - share) < 0.02  # three standard deviations and a little
+    # sha256 of the name begins 634a07bf, c8c210ea, df04fc4f: 0.39, 0.78 and 0.87 of 2^32
+    assert [split_of(name) for name in ("cat/1.jpg", "cat/6.jpg", "cat/7.jpg")] == ["train", "validation", "test"]
+
+
+def test_links_are_followed_inside_the_folder_only(root, tmp_path):
+    secret = tmp_path / "private" / "s.jpg"
+    save(secret)
+    (root / "cat" / "out.jpg").symlink_to(secret)
+    (root / "cat" / "folder").symlink_to(secret.parent)
+    (root / "bird").symlink_to(secret.parent)
+    (root / "cat" / "in.jpg").symlink_to(root / "dog" / "tall.jpeg")
+    (root / "cat" / "broken.jpg").symlink_to(root / "gone.jpg")
+    photos, classes, outside = find(root)
+    assert [photo.name for photo in photos] == sorted([*NAMES, "cat/in.jpg"])
+    assert (classes, outside) == (["cat", "dog"], ["bird", "cat/folder", "cat/out.jpg"])
+
+
+@pytest.mark.parametrize("content", ["empty", "loose", "split"])
+def test_no_classes_is_one_sentence(tmp_path, content):
+    if content != "empty":
+        save(tmp_path / ("a.jpg" if content == "loose" else "train/a.jpg"))
+    with pytest.raises(UserError, match=r"has no photographs in class folders, put them as <class>/name\.jpg or"):
+        find(tmp_path)
+    with pytest.raises(UserError, match="is not a folder"):
+        find(tmp_path / "gone")
+
+
+def test_prepared_store_holds_the_developed_photographs(root, tmp_path, capsys):
+    (root / "dog" / "cut.jpg").write_bytes((root / "cat" / "a.jpg").read_bytes()[:-200])
+    outside = tmp_path / "o.jpg"
+    save(outside)
+    (root / "dog" / "out.jpg").symlink_to(outside)
+    folder = prepare(root, SIDE, tmp_path / "store")
+    store = open_store(folder)
+    assert (list(store.names), store.classes, store.source) == (NAMES, ("cat", "dog"), "photographs of pets")
+    images = store.images(torch.arange(5)).level(0)
+    for image, name in zip(images, NAMES, strict=True):
+        np.testing.assert_array_equal(image, develop_square(root / name, SIDE))
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("cut.jpg cannot be read") and len(printed) == 2
+    assert printed[1] == "dog/out.jpg leads out of the folder and is not followed."
+
+
+def test_command(root, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(photographs, "DOWNLOADS", tmp_path / "downloads")
+    monkeypatch.setattr(sys, "argv", ["photographs", "prepare", str(root), "--side", str(SIDE)])
+    main()
+    assert "5 photographs of 2 classes (" in capsys.readouterr().out
+    store = open_store(default_folder(root, SIDE))
+    assert store.sizes[0] == (SIDE, SIDE)
+    assert str(tmp_path) not in (default_folder(root, SIDE) / "manifest.json").read_text()
+
+
+def test_folders_of_the_same_name_have_their_own_stores(tmp_path, monkeypatch):
+    one, two = (default_folder(tmp_path / name / "data", SIDE) for name in "ab")
+    assert one != two and one.name.startswith(f"data-{SIDE}-")
+    monkeypatch.chdir(tmp_path)
+    assert default_folder("a/data", SIDE) == one
+
+
+def test_side_too_small(root, tmp_path):
+    with pytest.raises(UserError, match="side 8 is too small"):
+        prepare(root, 8, tmp_path / "store")
