@@ -9,7 +9,7 @@ from noise_photos import CLASSES, SIDE, develop, noise, photo_list
 
 from vsacc import store as store_module
 from vsacc.paths import UserError
-from vsacc.sampler import build_pyramid, glimpse, proxy
+from vsacc.sampler import build_pyramid, glimpse, proxy, pyramid_sizes
 from vsacc.store import MANIFEST, PIXELS, open_store, verify
 from vsacc.store_write import write_store, write_strips
 from vsacc.tiles import Tiled, level_spans, record_bytes
@@ -108,7 +108,7 @@ def test_places_on_a_gpu_bring_bytes_from_the_host_to_it():
     """Fake tensors know their device, and refuse to be mixed, on machines without a GPU too."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    sizes = build_pyramid(torch.empty(1, 1, 643, 499, dtype=torch.uint8, device="meta")).sizes
+    sizes = pyramid_sizes(643, 499)
     with FakeTensorMode():
         pixels = torch.empty(2 * record_bytes(sizes, 3), dtype=torch.uint8)
         tiled = Tiled(pixels, torch.zeros(2, dtype=torch.long, device="cuda"), sizes, 3)

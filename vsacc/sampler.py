@@ -86,11 +86,18 @@ def build_pyramid(images: Tensor, smallest: int = 32) -> Pyramid:
     images: uint8 (B, C, H, W). Costs a third of the images' memory.
     """
     check_images(images)
-    levels = [images]
-    while min(levels[-1].shape[-2:]) >= 2 * smallest:
+    sizes, levels = pyramid_sizes(*images.shape[-2:], smallest), [images]
+    for _ in sizes[1:]:
         levels.append(halve(levels[-1]))
-    sizes = tuple((level.shape[-2], level.shape[-1]) for level in levels)
     return Pyramid(torch.cat([level.flatten(2) for level in levels], 2), sizes)
+
+
+def pyramid_sizes(height: int, width: int, smallest: int = 32) -> tuple[tuple[int, int], ...]:
+    """(H_l, W_l) of the levels that :func:`build_pyramid` makes of an image."""
+    sizes = [(height, width)]
+    while min(sizes[-1]) >= 2 * smallest:
+        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+    return tuple(sizes)
 
 
 def as_pyramid(images: Tensor | Images) -> Images:

@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .paths import UserError, check_writable
+from .sampler import pyramid_sizes
 from .store import PIXELS
 from .store_journal import (
     JOURNAL,
@@ -33,7 +34,7 @@ from .store_journal import (
     size_of,
     write_manifest,
 )
-from .tiles import Sizes, pyramid_sizes, record_bytes
+from .tiles import Sizes, record_bytes
 from .tiles_write import write_record
 
 CHANNELS = 3

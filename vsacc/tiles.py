@@ -12,17 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .sampler import build_pyramid, level_tables
+from .sampler import level_tables
 
 TILE = 64  # side of a tile in pixels
 PLANE = TILE * TILE
 
 Sizes = tuple[tuple[int, int], ...]
-
-
-def pyramid_sizes(height: int, width: int) -> Sizes:
-    """(H_l, W_l) of the levels that build_pyramid makes, found without an image."""
-    return build_pyramid(torch.empty(1, 1, height, width, dtype=torch.uint8, device="meta")).sizes
 
 
 class Span(NamedTuple):

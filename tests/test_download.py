@@ -1,0 +1,222 @@
+"""Downloads from a server on this machine that breaks off, stalls, lies and forgets."""
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+import pytest
+
+from vsacc.datasets import download as module
+from vsacc.datasets.download import Job, download, download_all
+from vsacc.paths import UserError
+
+CONTENT = bytes(range(256)) * 2000  # 512,000 bytes, no two blocks of 100 alike in place
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves CONTENT under every name. ``faults`` are taken one a request; ``asked`` keeps (name, Range, agent)."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Request)
+        self.faults, self.asked, self.release = [], [], threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+class Request(BaseHTTPRequestHandler):
+    def do_GET(self):
+        wanted = self.headers.get("Range")
+        self.server.asked.append((unquote(self.path), wanted, self.headers["User-Agent"]))
+        fault = self.server.faults.pop(0) if self.server.faults else ""
+        if fault.isdecimal():
+            return self.send_error(int(fault))
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and fault != "ignore range" else 0
+        total = len(CONTENT) + (9 if fault == "length too long" else 0)
+        if start >= len(CONTENT):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{total}")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        given = start + 7 if fault == "other range" else start
+        body = CONTENT[given:]
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {given}-{total - 1}/{total}")
+        if fault != "no length":
+            self.send_header("Content-Length", str(total - given))
+        self.end_headers()
+        cut = {"cut": 200_000, "drop": 0, "stall": 100_000}.get(fault, len(body))
+        self.wfile.write(body[:cut])
+        self.wfile.flush()
+        if fault == "stall":
+            self.server.release.wait(20)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(module, "WAITS", (0, 0, 0))
+    monkeypatch.setattr(module, "STALL", 0.3)
+    server = Server()
+    yield server
+    server.release.set()
+    server.shutdown()
+    server.server_close()
+
+
+def ranges(server: Server) -> list[str | None]:
+    return [wanted for _, wanted, _ in server.asked]
+
+
+def test_a_whole_file_arrives_once(server, tmp_path):
+    path = tmp_path / "new folder" / "a.tif"
+    for _ in range(2):
+        download(f"{server.url}/a.tif", path, len(CONTENT), SHA256)
+    assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["a.tif"]
+    assert len(server.asked) == 1 and "vsacc" in server.asked[0][2]
+
+
+@pytest.mark.parametrize("name", ["a4125-jmacdscf0006 (1).tif", "a1138-2004-06-24 05-55-28 CRW_2024.dng", "50%25.tif"])
+def test_names_are_quoted(server, tmp_path, name):
+    download(f"{server.url}/img/{name}", tmp_path / name)
+    assert server.asked[0][0] == f"/img/{unquote(name)}" and (tmp_path / name).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("fault", ["cut", "stall"])
+def test_a_broken_transfer_goes_on_where_it_stopped(server, tmp_path, fault):
+    server.faults = [fault, fault]
+    download(f"{server.url}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    step = 200_000 if fault == "cut" else 100_000
+    assert ranges(server) == [None, f"bytes={step}-", f"bytes={2 * step}-"]
+
+
+def test_progress_renews_the_tries(server, tmp_path, monkeypatch):
+    """Each of these five answers brings something, so three tries without any are never reached."""
+    monkeypatch.setattr(module, "WAITS", (0,))
+    server.faults = ["stall"] * 5
+    download(f"{server.url}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT and len(server.asked) == 6
+
+
+@pytest.mark.parametrize("answer", ["ignore range", "other range"])
+def test_only_the_bytes_asked_for_are_appended(server, tmp_path, answer):
+    server.faults = ["cut", answer]
+    download(f"{server.url}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert ranges(server) == [None, "bytes=200000-", None][: 2 if answer == "ignore range" else 3]
+
+
+def test_a_part_that_is_whole_needs_its_name_only(server, tmp_path):
+    (tmp_path / "a.part").write_bytes(CONTENT)
+    download(f"{server.url}/a", tmp_path / "a")
+    (tmp_path / "b.part").write_bytes(CONTENT)
+    download(f"{server.url}/b", tmp_path / "b", len(CONTENT))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == CONTENT
+    assert ranges(server) == [f"bytes={len(CONTENT)}-"], "with a known size nobody is asked"
+
+
+def test_a_part_that_is_too_long_starts_again(server, tmp_path):
+    for name, size in (("a", None), ("b", len(CONTENT))):
+        (tmp_path / f"{name}.part").write_bytes(CONTENT + b"more")
+        download(f"{server.url}/{name}", tmp_path / name, size)
+        assert (tmp_path / name).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("fault", ["drop", "500", "503", "429", "no length"])
+def test_faults_that_may_pass_are_tried_again_and_end_in_one_sentence(server, tmp_path, fault):
+    server.faults = [fault] * 3
+    download(f"{server.url}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT and len(server.asked) == 4
+    server.faults = [fault] * 9
+    with pytest.raises(UserError, match=r"^http://.*/b did not arrive .*, run this again to go on\.$"):
+        download(f"{server.url}/b", tmp_path / "b")
+    assert len(server.asked) == 8 and not (tmp_path / "b").exists()
+
+
+def test_a_length_that_is_too_long_never_becomes_a_file(server, tmp_path):
+    server.faults = ["length too long"] * 9
+    with pytest.raises(UserError, match="did not arrive"):
+        download(f"{server.url}/a", tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("code", ["404", "403", "410"])
+def test_what_is_not_there_is_asked_for_once(server, tmp_path, code):
+    server.faults = [code]
+    with pytest.raises(UserError, match=f"cannot be had .{code}"):
+        download(f"{server.url}/a", tmp_path / "a")
+    assert len(server.asked) == 1 and not os.listdir(tmp_path)
+
+
+def test_another_file_is_refused(server, tmp_path):
+    with pytest.raises(UserError, match=f"has {len(CONTENT)} bytes instead of 5, so it is another file"):
+        download(f"{server.url}/a", tmp_path / "a", 5)
+    with pytest.raises(UserError, match="has a wrong sha256"):
+        download(f"{server.url}/a", tmp_path / "a", len(CONTENT), "0" * 64)
+    assert not os.listdir(tmp_path), "neither the file nor a part that no byte would mend"
+
+
+def test_nobody_listens(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(module, "WAITS", (0,))
+    with pytest.raises(UserError, match="Connection refused"):
+        download("http://127.0.0.1:9/a", tmp_path / "a")
+
+
+def test_a_place_that_cannot_be_written_is_not_tried_again(server, tmp_path):
+    (tmp_path / "a.part").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"a\.part cannot be written .No space left"):
+        download(f"{server.url}/a", tmp_path / "a")
+    assert len(server.asked) == 1
+
+
+def test_many_files_and_a_list_of_those_that_failed(server, tmp_path):
+    server.faults = ["404"]
+    jobs = [Job(f"{server.url}/{n}", tmp_path / str(n), len(CONTENT)) for n in range(10)]
+    failures = download_all(jobs, workers=1)
+    assert [failure.job for failure in failures] == jobs[:1] and failures[0].final
+    assert "404" in failures[0].reason
+    assert all(job.path.read_bytes() == CONTENT for job in jobs[1:])
+    assert download_all(jobs, workers=3) == [] and jobs[0].path.exists(), "only what is missing is asked for"
+    assert len(server.asked) == 11
+
+
+def test_a_server_that_is_gone_is_not_asked_for_every_file(server, tmp_path):
+    server.faults = ["500"] * 1000
+    jobs = [Job(f"{server.url}/{n}", tmp_path / str(n)) for n in range(100)]
+    failures = download_all(jobs, workers=2)
+    assert len(failures) == 100 and not any(failure.final for failure in failures)
+    assert len(server.asked) < 60
+    server.faults = ["404"] * 30
+    assert sum(failure.final for failure in download_all(jobs[:40], workers=2)) == 30, "404 speaks for one file"
+
+
+def test_a_kill_at_any_time_loses_nothing(server, tmp_path):
+    """SIGKILL in the middle of a stalled transfer: no file under the final name, and the rest comes later."""
+    server.faults = ["stall"]
+    code = "import sys; from vsacc.datasets.download import download; download(sys.argv[1], sys.argv[2])"
+    url, path = f"{server.url}/a", tmp_path / "a"
+    process = subprocess.Popen([sys.executable, "-c", code, url, path])
+    while not (tmp_path / "a.part").exists() or not (tmp_path / "a.part").stat().st_size:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    have = (tmp_path / "a.part").stat().st_size
+    assert not path.exists() and 0 < have <= 100_000
+    download(url, path, len(CONTENT), SHA256)
+    assert path.read_bytes() == CONTENT and ranges(server)[-1] == f"bytes={have}-"
