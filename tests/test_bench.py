@@ -39,13 +39,14 @@ def test_contenders_see_the_same(monkeypatch):
     torch.testing.assert_close(theirs.unflatten(2, (bench.STEPS, -1)).transpose(1, 2), ours)
 
 
-def test_peak_bytes_counts_what_is_held_at_once():
-    def work():
-        torch.empty(1000, dtype=torch.uint8)  # freed at once
-        kept = torch.empty(3000, dtype=torch.uint8)
-        return kept.numel() + torch.empty(500, dtype=torch.uint8).numel()
-
-    assert 3500 <= bench.peak_bytes(work) < 4400
+def test_cost_goes_through_the_same_command(monkeypatch, tmp_path, capsys):
+    rows = [{"name": "saccader", "side": 8}]
+    asked = []
+    monkeypatch.setitem(bench.BENCHMARKS, "cost", (lambda profile: asked.append(profile) or rows, str))
+    run(monkeypatch, "cost", "--profile", "laptop", "--out", tmp_path / "rows.json")
+    assert asked == ["laptop"]
+    assert json.loads((tmp_path / "rows.json").read_text())["rows"] == rows
+    assert "saccader" in capsys.readouterr().out
 
 
 def test_unknown_benchmark(monkeypatch):

@@ -14,15 +14,32 @@ LINES = 250
 # Lower layers first. A module imports from its own layer or from lower ones, never in a circle.
 LAYERS = [
     {"paths", "seeds"},
-    {"record", "sampler", "vrnn"},
-    {"tiles", "tiles_write", "store", "store_write"},
+    {"record", "sampler", "vrnn", "noise"},
+    {"tiles", "tiles_write", "store", "store_journal", "store_write"},
     {"classifier", "loss", "model", "toy", "estimators", "datasets", "baselines"},
     {"tasks", "models", "metrics", "recipes", "weights", "pictures", "explore"},
-    {"train", "classify"},
-    {"bench", "measure", "cost", "ablation", "readme", "notebooks", "report", "report_page", "report_index", "refresh"},
+    {"train"},
+    {
+        "bench",
+        "measure",
+        "cost",
+        "cost_table",
+        "cost_sides",
+        "cost_parts",
+        "ablation",
+        "noise_grid",
+        "robustness",
+        "sweep",
+        "readme",
+        "notebooks",
+        "report",
+        "report_page",
+        "report_index",
+        "refresh",
+    },
 ]
 APART = {"plots": set(), "widgets": {"plots", "paths"}}  # arrays in, pictures out
-TOGETHER = {"hero"}  # shows models in pictures, as the notebooks do; nothing imports it
+TOGETHER = {"hero", "classify"}  # shows models in pictures, as the notebooks do; nothing imports it
 NO_SCIENCE = {"notebooks", "report", "report_page", "report_index", "refresh", "record", "paths"}
 # Distribution of an import, where its name differs or where a listed package brings it.
 DISTRIBUTION = {"PIL": "pillow", "math_core": "math-core", "nbformat": "papermill", "IPython": "ipywidgets"}

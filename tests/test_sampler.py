@@ -179,3 +179,9 @@ def test_images_must_be_bytes():
 def test_where_must_fit_the_batch():
     with pytest.raises(ValueError, match=r"where must be \(1, 3\)"):
         glimpse(noise(1, 1, 4, 4), torch.ones(2, 3), 2)
+
+
+def test_places_may_lie_anyhow_in_memory():
+    images, where = build_pyramid(noise(3, 1, 90, 90)), torch.rand(3, 5, 3).mT.contiguous().mT
+    assert not where.is_contiguous()
+    torch.testing.assert_close(glimpse(images, where, 6), glimpse(images, where.contiguous(), 6))

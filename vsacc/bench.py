@@ -1,12 +1,11 @@
 """Benchmarks: time and memory, measured side by side in one run, printed as ratios.
 
 python -m vsacc.bench sampler [--out FILE.json]
+python -m vsacc.bench cost [--profile quick|laptop|paper] [--out FILE.json]
 """
 
 import argparse
 import json
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .paths import UserError, one_sentence_exit, write_atomic
+from . import cost
+from .measure import measure
+from .paths import UserError, check_writable, one_sentence_exit, resolve_profile, write_atomic
 from .record import provenance
 from .sampler import Pyramid, build_pyramid, glimpse
 
@@ -28,32 +29,6 @@ BATCH, STEPS, SIZE, ROUNDS = (
 )  # images, glimpses an image, side of a glimpse, timed rounds (after one unmeasured)
 
 OURS = "glimpse, pyramid"
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Wall clock of one call, waiting for the device."""
-    start = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def peak_bytes(work: Callable[[], object]) -> int:
-    """Most bytes that torch's allocator held at once during one call, beyond what it held before."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        work()
-        return torch.cuda.max_memory_allocated() - before
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        work()
-    held = peak = 0
-    for event in profile.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
-    return peak
 
 
 def looks(where: Tensor, pixels: Callable[[Tensor], Tensor]) -> Callable[[], None]:
@@ -95,39 +70,42 @@ def sampler() -> list[dict]:
             "grid_sample, floats kept": (looks(where, lambda w, f=floats: plain(f, w)), floats.nbytes),
             "cast + grid_sample": (looks(where, lambda w, i=images: plain(i.float() / 255, w)), images.nbytes),
         }
-        times = {name: [] for name in contenders}
-        for turn in range(ROUNDS + 1):
-            for name, (work, _) in contenders.items():  # in turn, so that a slow moment of the machine hits all of them
-                elapsed = seconds_of(work)
-                if turn:
-                    times[name].append(elapsed)
-        ours = statistics.median(times[OURS])
-        for name, (work, resident) in contenders.items():
-            seconds = statistics.median(times[name])
+        costs = measure({name: work for name, (work, _) in contenders.items()}, ROUNDS)
+        for name, (_, resident) in contenders.items():
             row = {"name": name, "side": side, "batch": BATCH, "glimpses": STEPS, "size": SIZE}
-            rows.append(
-                row | {"seconds": seconds, "bytes": peak_bytes(work), "resident": resident, "ratio": seconds / ours}
-            )
+            row |= {"seconds": costs[name].seconds, "bytes": costs[name].bytes, "resident": resident}
+            rows.append(row | {"ratio": costs[name].seconds / costs[OURS].seconds})
     return rows
 
 
-BENCHMARKS = {"sampler": sampler}
+def show_sampler(rows: list[dict]) -> str:
+    lines = [f"{'forward + backward':30s}{'side':>7s}{'ms':>10s}{'MB':>10s}{'+ kept MB':>11s}{'ratio':>8s}"]
+    for row in rows:
+        figures = f"{row['side']:7d}{1e3 * row['seconds']:10.2f}{row['bytes'] / 1e6:10.2f}{row['resident'] / 1e6:11.2f}"
+        lines.append(f"{row['name']:30s}{figures}{row['ratio']:8.2f}")
+    return "\n".join(lines)
+
+
+# name: what makes the rows of a profile, what shows them
+BENCHMARKS = {"sampler": (lambda profile: sampler(), show_sampler), "cost": (cost.cost, cost.show)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m vsacc.bench", description=__doc__.splitlines()[0])
     parser.add_argument("benchmark", help=", ".join(BENCHMARKS))
+    parser.add_argument("--profile", default="auto", help="of cost: quick, laptop, paper or auto")
     parser.add_argument("--out", type=Path, help="a .json for the rows")
     options = parser.parse_args()
     if options.benchmark not in BENCHMARKS:
         raise UserError(f"benchmark {options.benchmark!r} is unknown, choose one of {', '.join(BENCHMARKS)}.")
-    rows = BENCHMARKS[options.benchmark]()
-    print(f"{'forward + backward':30s}{'side':>7s}{'ms':>10s}{'MB':>10s}{'+ kept MB':>11s}{'ratio':>8s}")
-    for row in rows:
-        figures = f"{row['side']:7d}{1e3 * row['seconds']:10.2f}{row['bytes'] / 1e6:10.2f}{row['resident'] / 1e6:11.2f}"
-        print(f"{row['name']:30s}{figures}{row['ratio']:8.2f}")
+    resolve_profile(options.profile)
     if options.out:
-        write_atomic(options.out, json.dumps({**provenance(), "rows": rows}, indent=1) + "\n")
+        check_writable(options.out.parent)
+    run, show = BENCHMARKS[options.benchmark]
+    made, rows = provenance(), run(options.profile)
+    print(show(rows))
+    if options.out:
+        write_atomic(options.out, json.dumps({**made, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Pyramid(NamedTuple):
         """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L)."""
         offset, _, widths = (table[level] for table in level_tables(self.sizes, level.device))  # (B, T, 1)
         index = (offset + row * widths).unsqueeze(-1) + col.unsqueeze(-2)  # (B, T, L, L)
-        flat = index.view(len(index), 1, -1).expand(-1, self.flat.shape[1], -1)
+        flat = index.reshape(len(index), 1, -1).expand(-1, self.flat.shape[1], -1)
         return self.flat.gather(2, flat).view(*self.flat.shape[:2], *index.shape[1:])
 
     def prefetch(self, where: Tensor, size: int) -> None:

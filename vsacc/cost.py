@@ -1,0 +1,67 @@
+"""What looking costs: the right half of Table 1, time and memory against the image's side, and where the time goes.
+
+Three tables of rows in one list, told apart by "part": see :mod:`vsacc.cost_table`, :mod:`vsacc.cost_sides` and
+:mod:`vsacc.cost_parts`. Seconds are per image everywhere, everything is float32, and a row that was not run has seconds
+None and says "why". :mod:`vsacc.measure` says what is measured and how.
+"""
+
+from typing import NamedTuple
+
+from .cost_parts import shares
+from .cost_sides import against_side, slopes
+from .cost_table import table
+from .paths import resolve_profile
+
+
+class Size(NamedTuple):
+    """side, batch: of Table 1; sides: of the comparison of sides; parts: (side, batch) of where the time goes; rounds:
+    timed calls of each work, fewer where they take more than ``budget`` seconds together; limit: seconds of a call
+    that is not made, in the comparison of sides."""
+
+    side: int
+    batch: int
+    sides: tuple[int, ...]
+    parts: tuple[int, int]
+    rounds: int
+    budget: float
+    limit: float
+
+
+SIDES = (512, 1024, 2528, 5056, 10_000, 20_000)
+SIZES = {
+    "quick": Size(316, 2, (128, 256, 512, 1024, 2048), (316, 8), 2, 0.3, 1.0),
+    "laptop": Size(2528, 2, SIDES, (1264, 32), 15, 3.0, 10.0),
+    "paper": Size(2528, 160, SIDES, (2528, 160), 20, 30.0, 30.0),
+}
+
+
+def cost(profile: str = "auto") -> list[dict]:
+    """All rows of a profile."""
+    size = SIZES[resolve_profile(profile)]
+    return [
+        *table(size.side, size.batch, size.rounds, size.budget),
+        *against_side(size.sides, size.rounds, size.budget, size.limit),
+        *shares(*size.parts, size.rounds, size.budget),
+    ]
+
+
+def of_part(rows: list[dict], part: str) -> list[dict]:
+    """The rows of "table", "sides" or "parts"."""
+    return [row for row in rows if row["part"] == part]
+
+
+def show(rows: list[dict]) -> str:
+    """All rows as text, a table for each part."""
+    lines = [f"{'':26s}{'mode':>10s}{'C':>3s}{'side':>7s}{'batch':>6s}{'ms/image':>11s}{'MB':>10s}{'ratio':>9s}"]
+    for row in rows:
+        start = f"{row['name']:26s}{row['mode']:>10s}{row['channels']:3d}{row['side']:7d}"
+        if row["seconds"] is None:
+            lines.append(f"{start}  {row['why']}")
+            continue
+        figures = f"{row['batch']:6d}{1e3 * row['seconds']:11.3f}{row['bytes'] / 1e6:10.1f}{row['ratio']:9.2f}"
+        lines.append(start + figures + (f"{row['share']:8.1%}" if row.get("share") else ""))
+    lines.append("exponents of the side:")
+    for name, fitted in slopes(of_part(rows, "sides")).items():
+        told = [f"{key} {'not fitted' if value is None else f'{value:+.2f}'}" for key, value in fitted.items()]
+        lines.append(f"{name:26s}{', '.join(told)}")
+    return "\n".join(lines)

@@ -1,0 +1,149 @@
+"""Time and memory of a piece of work, measured one way for every benchmark.
+
+On a GPU seconds come from CUDA events and bytes from torch's allocator. On a CPU seconds are wall clock and bytes are
+what torch allocated for tensors, read off the profiler: exact and repeatable, but without the scratch memory that
+convolutions take inside their library.
+"""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+Work = Callable[[], object]
+SHARE = 0.8  # of the free memory that work may be expected to need
+
+
+class Cost(NamedTuple):
+    """Of one call. seconds: the median; bytes: the most held at once beyond what was held before; calls: timed."""
+
+    seconds: float
+    bytes: int
+    calls: int
+
+
+def seconds_of(work: Work) -> float:
+    """Seconds that one call takes, waiting for the device."""
+    if torch.cuda.is_available():
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1e3
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def peak_bytes(work: Work) -> int:
+    """Most bytes that torch's allocator held at once during one call, beyond what it held before."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return torch.cuda.max_memory_allocated() - before
+    profile = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True)
+    with quiet_stderr():
+        profile.start()
+    try:
+        work()
+    finally:
+        with quiet_stderr():
+            profile.stop()
+    held = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Drop what libraries print to the process's stderr: the profiler's C++ side chats there."""
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+def measure(works: Mapping[str, Work], rounds: int, budget: float = float("inf"), title: str | None = None) -> dict:
+    """The :class:`Cost` of each work by name.
+
+    The first call of each warms up; memory is read off it, or off a second one where that is cheap, since the first
+    also fills caches. Then they are timed in turn, so that a slow moment of the machine hits all of them, ``rounds``
+    times or until a work has used up its ``budget`` in seconds. Where the first call does so alone, it is the one that
+    counts. ``title`` shows a progress bar.
+    """
+    times: dict[str, list[float]] = {name: [] for name in works}
+    peaks = {}
+    with tqdm(total=len(works) * (rounds + 1), desc=title, disable=title is None, leave=False) as bar:
+        for turn in range(rounds + 1):
+            for name, work in works.items():
+                if turn == 0:
+                    peaks[name] = peak_bytes(lambda name=name, work=work: times[name].append(seconds_of(work)))
+                    if times[name][0] < budget / 10:
+                        peaks[name] = peak_bytes(work)
+                elif sum(times[name]) < budget:
+                    times[name].append(seconds_of(work))
+                bar.update()
+    timed = {name: seconds[1:] or seconds for name, seconds in times.items()}
+    return {name: Cost(statistics.median(timed[name]), peaks[name], len(timed[name])) for name in works}
+
+
+def largest_batch(make: Callable[[int], Work], batch: int, smallest: int, needed: Callable[[int], float]) -> int | None:
+    """``batch``, halved until ``make(batch)`` can run, or None below ``smallest``.
+
+    A GPU is asked by trying. A CPU's system would kill the process, so there ``needed(batch)`` bytes are compared with
+    the memory that is free.
+    """
+    while batch >= smallest:
+        if fits(make(batch), needed(batch)):
+            return batch
+        batch //= 2
+    return None
+
+
+def fits(work: Work, needed: float) -> bool:
+    if not torch.cuda.is_available():
+        return needed <= SHARE * free_bytes()
+    try:
+        work()
+    except torch.OutOfMemoryError:
+        pass
+    else:
+        return True
+    torch.cuda.empty_cache()
+    return False
+
+
+def free_bytes() -> float:
+    """Memory a new allocation can have on this machine; infinite where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return float("inf")
+
+
+def slope(sides: Sequence[float], values: Sequence[float]) -> float | None:
+    """Exponent of the power law values ~ sides^slope, by least squares on logarithms; None below three points."""
+    if len(sides) < 3:
+        return None
+    return float(np.polyfit(np.log(sides), np.log(values), 1)[0])
