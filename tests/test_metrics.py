@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vsacc.datasets.cluttered import TASKS, make_batch
-from vsacc.metrics import best_iou, centre_inside, evaluate, spread
+from vsacc.metrics import best_iou, centre_inside, evaluate, spread, wilson
 from vsacc.model import Output
 from vsacc.tasks import ClutteredSplit
 
@@ -66,3 +66,11 @@ def test_evaluation_leaves_the_mode_as_it_was(digits):
     model.train()
     evaluate(model, ClutteredSplit(TASKS["identification"], digits).fixed(10))
     assert model.training
+
+
+def test_wilson_bounds_are_the_shares_that_are_just_not_rejected():
+    """By its definition: at either bound p, the share lies 1.96 standard deviations sqrt(p (1 - p) / n) away."""
+    for right, total in ((37, 50), (0, 20), (240, 240)):
+        for bound in wilson(right, total):
+            sigma = (bound * (1 - bound) / total) ** 0.5
+            assert abs(right / total - bound) == pytest.approx(1.96 * sigma, abs=1e-9)

@@ -28,13 +28,27 @@ class Residual(nn.Module):
         return (x + self.body(x)).relu()
 
 
-def crop_network(channels: int, size: int, widths: tuple[int, ...], depth: int, features: int) -> nn.Sequential:
+class Blocks(nn.PixelUnshuffle):
+    """Blocks of pixels as channels, measured from a level of grey."""
+
+    def __init__(self, side: int, grey: float):
+        super().__init__(side)
+        self.grey = grey
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - self.grey)
+
+
+def crop_network(
+    channels: int, size: int, widths: tuple[int, ...], depth: int, features: int, grey: float = 0.0
+) -> nn.Sequential:
     """g: glimpses (N, C, L, L) in [0, 1] -> (N, F); group norm and ReLU as in the paper's section 4.
 
-    The first stage works on 4 x 4 blocks of pixels (as channels), the others halve the side; ``depth`` residual blocks
-    follow each.
+    Pixels are measured from ``grey``: 0 for digits on black, 0.5 for photographs, whose mean level would drown their
+    detail. The first stage works on 4 x 4 blocks of pixels (as channels), the others halve the side; ``depth`` residual
+    blocks follow each.
     """
-    stages: list[nn.Module] = [nn.PixelUnshuffle(4)]
+    stages: list[nn.Module] = [Blocks(4, grey)]
     inputs = 16 * channels
     for index, width in enumerate(widths):
         convolution = nn.Conv2d(inputs, width, 2, 2) if index else nn.Conv2d(inputs, width, 3, 1, 1)

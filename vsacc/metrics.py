@@ -79,3 +79,11 @@ def spread(where: Tensor) -> Tensor:
     """How differently images are looked at: standard deviation of the places over the batch, mean over glimpses and
     axes; (B, T, 3) -> scalar, 0 when every image is looked at in the same places."""
     return where[..., 1:].std(0).mean()
+
+
+def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval of a share (1927), 95 % by default: it stays inside [0, 1] and is good for few images."""
+    share, unit = right / total, z * z / total
+    middle = (share + unit / 2) / (1 + unit)
+    half = z / (1 + unit) * (share * (1 - share) / total + unit / (4 * total)) ** 0.5
+    return middle - half, middle + half

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from .classifier import PooledLikelihood, SetLikelihood, crop_network
-from .sampler import Images, glimpse, proxy
+from .noise import Corruption
+from .sampler import Images, as_pyramid, glimpse, proxy
 from .vrnn import VRNN, Features, Normal, State, kl_normal
 
 
@@ -34,11 +35,14 @@ class Config:
     proxy_widths: tuple[int, ...] = (16, 16, 24)
     crop_widths: tuple[int, ...] = (64, 128)
     crop_depth: int = 0  # residual blocks a stage
+    grey: float = 0.0  # the level that the crop network measures pixels from
     posterior: str = "spatial"  # or "dense"
     inhibition: bool = True
     likelihood: str = "set"  # or "pooled"
     scale: tuple[float, float, float] = (0.2, 0.3, 0.6)  # smallest, largest, largest in the beginning
     sigma: tuple[float, float] = (0.02, 0.4)  # smallest, largest
+    noise: str = "none"  # corruption of the proxy, a kind of vsacc.noise
+    noise_level: float = 0.0  # the worst; every image's own is uniform from 0 to it
 
 
 class Saccade(NamedTuple):
@@ -51,25 +55,42 @@ class Saccade(NamedTuple):
 
 
 class Model(nn.Module):
-    """What training knows of a model: images in, :class:`Output` out."""
+    """What training knows of a model: images in, :class:`Output` out.
+
+    ``noise`` befalls the proxy, in a model that has one; set it to meet another than the one it was trained with.
+    """
+
+    noise = Corruption()
 
     def anneal(self, progress: float) -> None:
         """Called before every step with the share of the training that is done; most models need not know."""
+
+
+def make_crop_network(config: Config, size: int) -> nn.Sequential:
+    """g of a model, for pictures of side ``size``."""
+    return crop_network(
+        config.channels, size, config.crop_widths, config.crop_depth, config.features, config.grey,
+    )  # fmt: skip
+
+
+def make_likelihood(config: Config, labels: Tensor) -> SetLikelihood | PooledLikelihood:
+    """p(y | o_1..T) for ``labels``, long (O,) or (O, O), the class of every combination of objects."""
+    if config.likelihood == "set":
+        return SetLikelihood(config.features, labels)
+    return PooledLikelihood(config.features, int(labels.max()) + 1)
 
 
 class Saccader(Model):
     def __init__(self, config: Config, labels: Tensor):
         super().__init__()
         self.config = config
+        self.noise = Corruption(config.noise, 0.0, config.noise_level)
         self.vrnn = VRNN(
             config.channels, config.proxy, config.proxy_widths, config.hidden,
             config.posterior, config.inhibition, config.scale, config.sigma,
         )  # fmt: skip
-        self.crop = crop_network(config.channels, config.size, config.crop_widths, config.crop_depth, config.features)
-        if config.likelihood == "set":
-            self.likelihood = SetLikelihood(config.features, labels)
-        else:
-            self.likelihood = PooledLikelihood(config.features, int(labels.max()) + 1)
+        self.crop = make_crop_network(config, config.size)
+        self.likelihood = make_likelihood(config, labels)
 
     def anneal(self, progress: float) -> None:
         """Look broadly first: places scatter and frames are wide, less and less over the first half of a training."""
@@ -82,7 +103,8 @@ class Saccader(Model):
         return Saccade(z, posterior, prior, state), self.vrnn.recur(features, z, state)
 
     def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
-        c = proxy(images, self.config.proxy)
+        images = as_pyramid(images)
+        c = self.noise(proxy(images, self.config.proxy), self.training)
         features, state = self.vrnn.observe(c), self.vrnn.start(len(c))
         steps = []
         for _ in range(glimpses or self.config.glimpses):
@@ -90,10 +112,11 @@ class Saccader(Model):
             steps.append(step)
         # z_i depends on the proxy alone, never on what a glimpse showed: everything else happens for all i at once.
         where = self.vrnn.where(torch.stack([step.z for step in steps], 1))  # (B, T, 3)
-        o = glimpse(images, where, self.config.size)  # (B, T, C, L, L)
-        read = self.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
+        images.prefetch(where, self.config.size)  # a disk fetches it while log p(c) and the KL are computed
         log_c = self.vrnn.log_proxy(
             c, torch.stack([step.z for step in steps]), torch.stack([step.state.hidden for step in steps])
         )
         kl = torch.stack([kl_normal(step.posterior, step.prior) for step in steps])  # (T, B)
+        o = glimpse(images, where, self.config.size)  # (B, T, C, L, L)
+        read = self.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
         return Output(self.likelihood(read), where, o, {"log_c": log_c.sum(0), "kl": kl.sum(0)})

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from .baselines.proxy_only import ProxyOnly
+from .baselines.random_glimpses import RandomGlimpses
 from .baselines.resnet import CropsResNet, WholeResNet
 from .model import Config, Model, Saccader
 from .paths import UserError
@@ -23,6 +24,7 @@ class Plain:
 MODELS: dict[str, tuple[type, Callable[..., Model]]] = {
     "saccader": (Config, lambda config, kind: Saccader(config, kind.labels)),
     "proxy_only": (Config, lambda config, kind: ProxyOnly(config, len(kind.classes))),
+    "random": (Config, lambda config, kind: RandomGlimpses(config, kind.labels)),
     "resnet18": (Plain, lambda config, kind: WholeResNet(len(kind.classes), config.channels)),
     "resnet18_144": (Plain, lambda config, kind: CropsResNet(len(kind.classes), config.channels)),
 }

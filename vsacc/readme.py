@@ -8,23 +8,32 @@ from .paths import ROOT, WEIGHTS, UserError, one_sentence_exit, write_atomic
 
 README = ROOT / "README.md"
 PART = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
-COLUMNS = ("task", "profile", "parameters", "seed", "accuracy", "digits found", "minutes", "device")
-PLANNED = [("identification", "paper")]  # headline rows that are shown even while nobody has run them
+COLUMNS = ("task", "model", "profile", "parameters", "seed", "accuracy", "found", "minutes", "device")
+PLANNED = [("identification", "saccader", "paper")]  # headline rows that are shown even while nobody has run them
 
 
 def table(folder: Path) -> str:
-    """One row per card, by task, profile and seed; a planned row without a card says so."""
+    """One row per card, by task, model, profile and seed; a planned row without a card says so."""
     cards = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     rows = [
-        f"| {card['task']} | {card['profile']} | {card['parameters'] / 1e6:.2f} M | {card['seed']} "
-        f"| {100 * card['test_accuracy']:.1f} % | {100 * card['localised']:.1f} % | {card['seconds'] / 60:.1f} "
+        f"| {name_of(card)} | {card['model']} | {card['profile']} | {card['parameters'] / 1e6:.2f} M | {card['seed']} "
+        f"| {percent(card['test_accuracy'])} | {percent(card['localised'])} | {card['seconds'] / 60:.1f} "
         f"| {card['device']}, {card['threads']} thread(s) |\n"
         for card in cards
     ]
-    have = {(card["task"], card["profile"]) for card in cards}
+    have = {(card["task"], card["model"], card["profile"]) for card in cards}
     missing = [planned for planned in PLANNED if planned not in have]
-    rows += [f"| {task} | {profile} | | | not run | | | |\n" for task, profile in missing]
+    rows += [f"| {task} | {model} | {profile} | | | not run | | | |\n" for task, model, profile in missing]
     return f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n" + "".join(rows)
+
+
+def name_of(card: dict) -> str:
+    """The task of a card, with the word that no number made from a stand-in may go without."""
+    return card["task"] + (" (stand-in)" if "stand-in" in card["protocol"] else "")
+
+
+def percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
 
 
 def render(text: str, folder: Path) -> str:

@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
-from ..classifier import PooledLikelihood, crop_network
-from ..model import Config, Model, Output
+from ..classifier import PooledLikelihood
+from ..model import Config, Model, Output, make_crop_network
+from ..noise import Corruption
 from ..sampler import Images, proxy
 
 
@@ -11,16 +12,17 @@ class ProxyOnly(Model):
     """A convolutional classifier of the proxy c. Its sizes are a saccader's, so what it lacks are the glimpses.
 
     Args:
-        config: ``channels``, ``proxy`` and the sizes of the crop network are taken from it.
+        config: ``channels``, ``proxy``, its noise and the sizes of the crop network are taken from it.
         classes: K.
     """
 
     def __init__(self, config: Config, classes: int):
         super().__init__()
-        self.side = config.proxy
-        self.read = crop_network(config.channels, config.proxy, config.crop_widths, config.crop_depth, config.features)
+        self.side, self.noise = config.proxy, Corruption(config.noise, 0.0, config.noise_level)
+        self.read = make_crop_network(config, config.proxy)
         self.likelihood = PooledLikelihood(config.features, classes)
 
     def forward(self, images: Tensor | Images) -> Output:
-        features = self.read(proxy(images, self.side))  # (B, F)
+        c = self.noise(proxy(images, self.side), self.training)  # (B, C, J, J)
+        features = self.read(c)  # (B, F)
         return Output(self.likelihood(features.unsqueeze(1)), None, None, {})

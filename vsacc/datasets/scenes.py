@@ -2,9 +2,8 @@ r"""Photograph-like scenes whose class cannot be seen from afar: the pictures of
 
 A scene is a dead-leaves image (Lee, Mumford and Huang 2001): opaque leaves with sizes of density r^-3 that hide each
 other, which gives the 1/f spectrum of photographs; every leaf has its own colour, shading and 1/f texture. On them lie
-one subject, a warm ball, and two decoys, cold ones. The class is told by nothing but the fine texture on the subject,
-see :mod:`.textures`: the 32 x 32 proxy shows where the subject is and not what. Decoys wear the textures of random
-classes.
+one subject, a warm ball, and a decoy, a cold one. The class is told by nothing but the fine texture on the subject,
+see :mod:`.textures`: the 32 x 32 proxy shows where the subject is and not what.
 
 Everything is drawn in coordinates relative to the side: at another side the scene is the same.
 """
@@ -16,12 +15,12 @@ from numpy.random import Generator, default_rng
 from PIL import Image, ImageDraw
 
 from ..seeds import derive
-from .textures import CELLS, TEXTURES, even_out, turn
+from .textures import CELLS, TEXTURES, even_out, shares, turn
 
-SMALLEST_SIDE = 256  # pixels; a period of a texture is then 4.6 pixels
+SMALLEST_SIDE = 256  # pixels; a period of a texture is then 7 pixels
 LEAVES, LEAF_RADIUS = 600, (0.02, 0.4)  # all lengths are in sides
-DECOYS = 2
-RADIUS = (0.07, 0.11)  # of subject and decoys
+DECOYS = 1
+RADIUS = (0.14, 0.18)  # of subject and decoy
 EDGE = 0.006  # softness of a ball's outline
 GRAIN = 256  # highest frequency of the leaves' texture, in periods a side
 LAYOUT, PATTERN = 11, 12  # purposes of the random streams that derive from one seed
@@ -50,9 +49,9 @@ def render(seed: int, side: int, kind: int) -> np.ndarray:
     layout, pattern = default_rng(derive(seed, LAYOUT)), default_rng(derive(seed, PATTERN))
     subject, *decoys = draw_balls(layout)
     image = draw_leaves(layout, side)
-    for ball in decoys:
-        add_ball(image, ball, int(pattern.integers(len(TEXTURES))), pattern)
-    add_ball(image, subject, kind, pattern)
+    for ball in (*decoys, subject):
+        add_ball(image, ball)
+    dress(image, subject, kind, pattern)
     return (image.clip(0, 1) * 255).round().astype(np.uint8)
 
 
@@ -77,14 +76,14 @@ def outline(waves: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 def draw_balls(rng: Generator) -> list[Ball]:
-    """The subject, uniform over where it fits whatever its size, and decoys that touch neither it nor each other."""
+    """The subject, uniform over where it fits whatever its size, and a decoy that does not touch it."""
     balls: list[Ball] = []
     while len(balls) <= DECOYS:
         centre, radius = rng.uniform(1.3 * RADIUS[1], 1 - 1.3 * RADIUS[1], 2), rng.uniform(*RADIUS)
         waves = rng.uniform(0, 0.1, 2) * np.exp(2j * np.pi * rng.random(2))
         hue = rng.uniform(0.5, 0.75) if balls else rng.uniform(0.0, 0.13)
-        colour = colours(hue, 0.6, rng.uniform(0.42, 0.5))
-        if all(np.hypot(*(centre - other.centre)) > 1.5 * (radius + other.radius) for other in balls):
+        colour = colours(hue, 0.55, rng.uniform(0.36, 0.4))
+        if all(np.hypot(*(centre - other.centre)) > 1.1 * (radius + other.radius) for other in balls):
             balls.append(Ball(centre, radius, waves, colour))
     return balls
 
@@ -161,23 +160,41 @@ def pink_noise(rng: Generator, side: int) -> np.ndarray:
     return noise / noise.std()
 
 
-def add_ball(image: np.ndarray, ball: Ball, kind: int, rng: Generator) -> None:
-    """Paint a lit ball, its shadow and its texture onto float RGB (side, side, 3), in place."""
-    pixels = len(image) // CELLS  # of a cell's side: the window is whole cells, so that even_out can even them out
-    first = np.floor((ball.centre - 1.5 * ball.radius) * CELLS).astype(int).clip(0) * pixels
-    last = np.ceil((ball.centre + 1.5 * ball.radius) * CELLS).astype(int).clip(max=CELLS) * pixels
-    x, y = ((np.arange(a, b) + 0.5) / len(image) - c for a, b, c in zip(first, last, ball.centre, strict=True))
-    window = image[first[1] : last[1], first[0] : last[0]]
-    offset = ((x + 1j * y[:, None]) / ball.radius).astype(np.complex64)  # from the centre, in radii
-    distance = np.abs(offset) + 1e-6
-
+def add_ball(image: np.ndarray, ball: Ball) -> None:
+    """Paint a lit ball and its shadow onto float RGB (side, side, 3), in place."""
+    rows, columns, offset = around(ball, len(image))
+    window = image[rows, columns]
     window *= 1 - 0.5 * smooth_step(1.5 - np.abs(offset - (0.2 + 0.25j)))[..., None]
-    rim = outline(ball.waves.astype(np.complex64), offset / distance)
-    cover = smooth_step((rim - distance) * (ball.radius / EDGE) + 0.5)
-    lit = 1 - 0.22 * (offset.real + offset.imag) - 0.12 * distance**2
+    cover, lit = cover_and_light(ball, offset)
     window += cover[..., None] * (lit[..., None] * ball.colour.astype(np.float32) - window)
-    texture = even_out(lit * TEXTURES[kind](turn(offset * ball.radius, rng), rng), cover, pixels)
-    window += texture[..., None] * ball.colour.astype(np.float32)
+
+
+def dress(image: np.ndarray, ball: Ball, kind: int, rng: Generator) -> None:
+    """Let a ball that is painted already wear a texture, in place."""
+    rows, columns, offset = around(ball, len(image))
+    cover, lit = cover_and_light(ball, offset)
+    texture = TEXTURES[kind](turn(offset * ball.radius, rng), rng)
+    weights = shares(len(image))
+    texture = even_out(texture, lit * cover, weights[:, rows], weights[:, columns])
+    image[rows, columns] += texture[..., None] * ball.colour.astype(np.float32)
+
+
+def around(ball: Ball, side: int) -> tuple[slice, slice, np.ndarray]:
+    """Rows and columns of the ball and its shadow, and complex64 x + iy of these pixels from its centre, in radii."""
+    first = np.floor((ball.centre - 1.5 * ball.radius) * side).astype(int).clip(0)
+    last = np.ceil((ball.centre + 1.5 * ball.radius) * side).astype(int).clip(max=side)
+    x, y = (
+        ((np.arange(a, b) + 0.5) / side - c) / ball.radius for a, b, c in zip(first, last, ball.centre, strict=True)
+    )
+    return slice(first[1], last[1]), slice(first[0], last[0]), (x + 1j * y[:, None]).astype(np.complex64)
+
+
+def cover_and_light(ball: Ball, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each pixel the ball covers, in [0, 1], and how it is lit there, about 1."""
+    distance = np.abs(offset) + 1e-6
+    rim = outline(ball.waves.astype(np.complex64), offset / distance)
+    lit = 1 - 0.15 * (offset.real + offset.imag) - 0.1 * distance**2
+    return smooth_step((rim - distance) * (ball.radius / EDGE) + 0.5), lit
 
 
 def smooth_step(t: np.ndarray) -> np.ndarray:

@@ -24,14 +24,14 @@ from typing import NamedTuple
 
 import numpy as np
 import tifffile
-from imagecodecs import CMS, cms_profile, cms_transform
+from imagecodecs import cms_profile
 from tqdm.auto import tqdm
 
 from ..paths import DOWNLOADS, UserError, one_sentence_exit, resolve_profile, write_atomic
 from ..seeds import derive
+from .colour import PROPHOTO, transform
 from .scenes import SMALLEST_SIDE, render, subject_box
 from .textures import CELLS
-from .tiff import PROPHOTO
 
 FOLDER = DOWNLOADS / "fivek-standin"
 SPLITS = ("training", "validation", "testing")
@@ -39,7 +39,7 @@ SPLITS = ("training", "validation", "testing")
 SUBJECTS = {"abstract": 35, "animals": 300, "man_made": 1869, "nature": 1089, "unknown": 366, "people": 1341}
 SIZES = {  # profile: side, images of each split; the last line is FiveK's own
     "quick": (256, (48, 16, 24)),
-    "laptop": (640, (480, 120, 240)),
+    "laptop": (640, (640, 120, 240)),
     "paper": (2528, (3500, 500, 1000)),
 }
 NOTE = "standin.json"  # in the folder: what it was made from
@@ -143,10 +143,8 @@ def in_parallel(work: Callable[[Scene], None], scenes: list[Scene]) -> Iterator[
 
 def write_image(root: Path, side: int, scene: Scene) -> None:
     profile = prophoto()
-    deep = cms_transform(
-        render(scene.seed, side, scene.kind), cms_profile("srgb"), profile,
-        colorspace="rgb", outcolorspace="rgb", outdtype="uint16", flags=CMS.FLAGS.NOOPTIMIZE,
-    )  # fmt: skip
+    picture = render(scene.seed, side, scene.kind)
+    deep = transform(picture, cms_profile("srgb"), profile, "rgb", "uint16")
     deep = (deep.clip(max=65535 - STEP // 2) + STEP // 2) // STEP * STEP
     file = io.BytesIO()
     tifffile.imwrite(

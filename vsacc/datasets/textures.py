@@ -4,14 +4,20 @@ A texture is a function of the place p = u + iv, complex and in periods, and of 
 sign; no texture is told from another by colour, brightness, contrast or period.
 """
 
+import math
+from functools import lru_cache
+
 import numpy as np
+import torch
 from numpy.random import Generator
-from PIL import Image
+
+from ..sampler import area_matrix
 
 CELLS = 32  # side of the proxy that must not tell the textures apart
-PERIOD = (0.026, 0.030)  # in sides: below a cell of the proxy, which is 0.031
+PERIOD = (0.027, 0.031)  # in sides: below a cell of the proxy, which is 0.031
+ROUNDS = 12  # of taking away what the proxy would show; each takes more than half
 TILT = 0.2  # radians, at most
-CONTRAST = 0.28  # standard deviation, as a share of the colour it modulates
+CONTRAST = 0.32  # standard deviation, as a share of the colour it modulates
 
 
 def stripes(p: np.ndarray, rng: Generator) -> np.ndarray:
@@ -23,7 +29,7 @@ def rings(p: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def checks(p: np.ndarray, rng: Generator) -> np.ndarray:
-    return np.tanh(3 * np.cos(np.sqrt(2) * np.pi * p.real) * np.cos(np.sqrt(2) * np.pi * p.imag))
+    return np.cos(np.sqrt(2) * np.pi * p.real) * np.cos(np.sqrt(2) * np.pi * p.imag)
 
 
 def dots(p: np.ndarray, rng: Generator) -> np.ndarray:
@@ -49,18 +55,24 @@ def turn(offset: np.ndarray, rng: Generator) -> np.ndarray:
     return (offset * (np.exp(1j * rng.uniform(-TILT, TILT)) / rng.uniform(*PERIOD))).astype(np.complex64)
 
 
-def even_out(texture: np.ndarray, cover: np.ndarray, pixels: int) -> np.ndarray:
-    """``texture`` under ``cover`` in [0, 1], both (H, W), H and W multiples of ``pixels``, the side of a cell: less its
-    mean in every cell, and of standard deviation CONTRAST over the cover."""
-    shape = (len(texture) // pixels, pixels, -1, pixels)
-    weight = cover.reshape(shape).sum((1, 3)) + 1e-6
-    texture = texture * cover
+@lru_cache(maxsize=4)
+def shares(side: int) -> np.ndarray:
+    """Float32 (CELLS, side): what a pixel of a row weighs in a cell of the proxy of an image's pyramid."""
+    block = 2 ** int(math.log2(side / (2 * CELLS)))  # pixels of the image, on a side, in one of the level that is read
+    cells = area_matrix(math.ceil(side / block), side / block, CELLS, torch.device("cpu")).numpy()
+    return np.repeat(cells, block, axis=1)[:, :side] / block
 
-    def means() -> np.ndarray:
-        return (texture.reshape(shape).sum((1, 3)) / weight).astype(np.float32)
 
-    for _ in range(4):  # smoothly, so that no cell shows
-        smooth = Image.fromarray(means()).resize(texture.shape[::-1], Image.Resampling.BILINEAR)
-        texture = texture - cover * np.asarray(smooth)
-    texture = texture - cover * np.kron(means(), np.ones((pixels, pixels), np.float32))  # and what is left, exactly
+def even_out(texture: np.ndarray, cover: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """A texture as it lies under ``cover``, both float32 (H, W): of mean 0 in every cell of the proxy and of standard
+    deviation CONTRAST where the cover is 1. Its values are pressed together, so that few would leave [0, 1].
+
+    down, across: float32 (CELLS, H) and (CELLS, W), the :func:`shares` of the rows and columns.
+    """
+    down, across = down[down.any(1)], across[across.any(1)]
+    weight = down @ cover @ across.T + 1e-6
+    back_down, back_across = down / down.sum(0), across / across.sum(0)
+    texture = cover * np.tanh(2 * texture / texture.std())
+    for _ in range(ROUNDS):
+        texture -= cover * (back_down.T @ (down @ texture @ across.T / weight) @ back_across)
     return texture * (CONTRAST / np.sqrt((texture**2).sum() / (cover**2).sum()))

@@ -1,0 +1,36 @@
+"""What looking anywhere tells: the saccader's crop network and likelihood on glimpses at random places."""
+
+import torch
+from torch import Tensor
+
+from ..model import Config, Model, Output, make_crop_network, make_likelihood
+from ..noise import seeded_by
+from ..sampler import Images, glimpse, proxy
+
+
+class RandomGlimpses(Model):
+    """A saccader without a proxy: places are uniform over all that keep the frame inside the image.
+
+    The frames have the largest scale that a trained saccader may use, so that chance finds as much as it can. Places
+    are drawn afresh in training; in evaluation they are a function of the batch.
+
+    Args:
+        config: a saccader's; ``glimpses``, ``size``, ``scale`` and the sizes of the crop network are taken from it.
+        labels: long (O,) or (O, O), the class of every combination of objects.
+    """
+
+    def __init__(self, config: Config, labels: Tensor):
+        super().__init__()
+        self.config = config
+        self.crop = make_crop_network(config, config.size)
+        self.likelihood = make_likelihood(config, labels)
+
+    def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
+        c, s = proxy(images, self.config.proxy), self.config.scale[1]
+        generator = None if self.training else seeded_by(c)
+        shape = (len(c), glimpses or self.config.glimpses, 2)
+        place = (1 - s) * (2 * torch.rand(shape, generator=generator, device=c.device) - 1)  # (B, T, 2)
+        where = torch.cat([torch.full_like(place[..., :1], s), place], -1)  # (B, T, 3)
+        o = glimpse(images, where, self.config.size)  # (B, T, C, L, L)
+        read = self.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
+        return Output(self.likelihood(read), where, o, {})
