@@ -8,7 +8,8 @@ from vsacc.paths import WEIGHTS, UserError
 from vsacc.readme import README, render, table
 
 CARD = {"task": "one_digit", "model": "saccader", "profile": "laptop", "parameters": 1_230_000, "seed": 2}
-CARD |= {"test_accuracy": 0.9512, "localised": 0.987, "seconds": 90.0, "device": "a CPU", "threads": 2, "protocol": "digits"}
+CARD |= {"test_accuracy": 0.9512, "localised": 0.987, "seconds": 90.0, "device": "a CPU", "threads": 2}
+CARD |= {"protocol": "digits"}
 
 
 def test_the_readme_says_what_the_cards_say():
