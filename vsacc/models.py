@@ -26,7 +26,8 @@ MODELS: dict[str, tuple[type, Callable[..., Model]]] = {
     "proxy_only": (Config, lambda config, kind: ProxyOnly(config, len(kind.classes))),
     "random": (Config, lambda config, kind: RandomGlimpses(config, kind.labels)),
     "resnet18": (Plain, lambda config, kind: WholeResNet(len(kind.classes), config.channels)),
-    "resnet18_144": (Plain, lambda config, kind: CropsResNet(len(kind.classes), config.channels)),
+    # As many crops at once as an image has: what a CPU's memory bears at 2528 x 2528, and enough for batch norm.
+    "resnet18_144": (Plain, lambda config, kind: CropsResNet(len(kind.classes), config.channels, chunk=144)),
 }
 
 
