@@ -28,7 +28,7 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
 def rows():
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
-        patch.setitem(cost.SIZES, "quick", cost.Size(64, 2, (64, 96, 128), (64, 2), 1, 0.0, float("inf")))
+        patch.setitem(cost.SIZES, "quick", cost.Size(64, (2, 2), (64, 96, 128), (64, 2), 1, 0.0, float("inf")))
         patch.setattr(cost_sides, "IN_MEMORY", 100)  # the last side comes from a store
         return cost.cost("quick")
 

@@ -14,12 +14,15 @@ from .paths import resolve_profile
 
 
 class Size(NamedTuple):
-    """side, batch: of Table 1; sides: of the comparison of sides; parts: (side, batch) of where the time goes; rounds:
-    timed calls of each work, fewer where they take more than ``budget`` seconds together; limit: seconds of a call
-    that is not made, in the comparison of sides."""
+    """What a profile measures.
+
+    side, batches: of Table 1, in inference and in training; sides: of the comparison of sides; parts: (side, batch) of
+    where the time goes; rounds: timed calls of each work, fewer where they take more than ``budget`` seconds together;
+    limit: seconds of a call that is not made, in the comparison of sides.
+    """
 
     side: int
-    batch: int
+    batches: tuple[int, int]
     sides: tuple[int, ...]
     parts: tuple[int, int]
     rounds: int
@@ -29,9 +32,9 @@ class Size(NamedTuple):
 
 SIDES = (512, 1024, 2528, 5056, 10_000, 20_000)
 SIZES = {
-    "quick": Size(316, 2, (128, 256, 512, 1024, 2048), (316, 8), 2, 0.3, 1.0),
-    "laptop": Size(2528, 2, SIDES, (1264, 32), 15, 3.0, 10.0),
-    "paper": Size(2528, 160, SIDES, (2528, 160), 20, 30.0, 30.0),
+    "quick": Size(316, (2, 2), (128, 256, 512, 1024, 2048), (316, 8), 2, 0.3, 1.0),
+    "laptop": Size(2528, (4, 2), SIDES, (1264, 32), 15, 3.0, 10.0),
+    "paper": Size(2528, (160, 160), SIDES, (2528, 160), 20, 30.0, 30.0),
 }
 
 
@@ -39,7 +42,7 @@ def cost(profile: str = "auto") -> list[dict]:
     """All rows of a profile."""
     size = SIZES[resolve_profile(profile)]
     return [
-        *table(size.side, size.batch, size.rounds, size.budget),
+        *table(size.side, size.batches, size.rounds, size.budget),
         *against_side(size.sides, size.rounds, size.budget, size.limit),
         *shares(*size.parts, size.rounds, size.budget),
     ]

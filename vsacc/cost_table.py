@@ -50,14 +50,15 @@ CONTENDERS = {
 }
 
 
-def table(side: int, batch: int, rounds: int, budget: float, progress: bool = True) -> list[dict]:
+def table(side: int, batches: tuple[int, int], rounds: int, budget: float, progress: bool = True) -> list[dict]:
     """A row per contender and mode at ``side``; every contender for colour images, the saccader for grey ones too.
 
-    ``batch`` is halved for a contender that does not fit; one that never does has a row with seconds None.
+    batches: in inference and in training; halved for a contender that does not fit. One that never does has a row with
+    seconds None.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = []
-    for mode in ("inference", "training"):
+    for mode, batch in zip(("inference", "training"), batches, strict=True):
         for channels in (3, 1):
             images = random_images(batch, channels, side, device)
             names = list(CONTENDERS) if channels == 3 else ["saccader"]
