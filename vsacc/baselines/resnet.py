@@ -18,7 +18,6 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torchvision.models import ResNet, resnet18
 
 from ..model import Model, Output
 from ..sampler import Images, as_pyramid, proxy
@@ -28,8 +27,10 @@ GRID = 12  # crops along each axis
 CROP, SIDE = 224, 2528  # pixels of a crop in an image of this side; in proportion for other sides
 
 
-def network(channels: int, outputs: int) -> ResNet:
+def network(channels: int, outputs: int) -> nn.Module:
     """torchvision's ResNet-18 from random weights, its first convolution made for ``channels``."""
+    from torchvision.models import resnet18  # here, because importing it takes seconds that a saccader need not pay
+
     net = resnet18(num_classes=outputs)
     if channels != 3:
         net.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)

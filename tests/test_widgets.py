@@ -1,0 +1,148 @@
+"""Sliders without a browser: a value that is set changes the picture and the words, and nothing else does."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_explore import KIND, STEPS, TINY
+
+from vsacc.datasets.cluttered import TASKS
+from vsacc.explore import Explorer
+from vsacc.model import Saccader
+from vsacc.pictures import FixedTest
+from vsacc.plots import explorer as pictures
+from vsacc.plots.style import to_png
+from vsacc.tasks import ClutteredSplit
+from vsacc.widgets import GlimpseExplorer, on_grid
+
+
+@pytest.fixture
+def panel(digits):
+    torch.manual_seed(0)
+    split = ClutteredSplit(TASKS["identification"], digits)
+    model = Saccader(TINY, KIND.labels).eval()
+    return GlimpseExplorer(Explorer(model, FixedTest(split, KIND.classes), KIND.classes, STEPS), 2)
+
+
+def shown(panel):
+    return panel.image.value, panel.words.value
+
+
+def test_it_opens_on_a_picture(panel):
+    assert bytes(panel.image.value).startswith(b"\x89PNG")
+    called = KIND.classes[panel.seen.posterior[0].argmax()]
+    assert f"says {called}<" in panel.words.value and "after 1 glimpse ·" in panel.words.value
+    assert "kernel" in repr(panel) and len(repr(panel)) < 110  # ipywidgets cuts longer ones
+
+
+def test_the_step_changes_picture_words_and_sliders(panel):
+    before = shown(panel)
+    panel.step.value = 2
+    assert all(new != old for new, old in zip(shown(panel), before, strict=True))
+    where = panel.seen.where[1]
+    np.testing.assert_allclose([panel.s.value, panel.x.value, panel.y.value], where, atol=0.0101)
+    assert "after 2 glimpses ·" in panel.words.value and "more than" not in panel.words.value
+    panel.step.value = 3
+    assert "more than the 2 it was trained with" in panel.words.value
+    panel.step.value = 1
+    assert shown(panel) == before  # stepping about leaves nothing behind
+    assert panel.places == {}
+
+
+def test_a_place_by_hand(panel):
+    free = panel.seen
+    panel.step.value = 2
+    before = shown(panel)
+    panel.x.value = -0.9
+    s, _, y = free.where[1]
+    np.testing.assert_allclose(panel.seen.where[1], [s, -0.9, y], atol=1e-6)
+    assert all(new != old for new, old in zip(shown(panel), before, strict=True))
+    assert "the place is yours" in panel.words.value
+    panel.step.value = 1
+    assert "the place is yours" not in panel.words.value
+    panel.step.value = 2
+    assert panel.x.value == -0.9
+    panel.reset.click()
+    assert shown(panel) == before and panel.places == {}
+
+
+def test_what_a_browser_sends_back_is_no_hand(panel):
+    before = shown(panel)
+    for slider in (panel.s, panel.x, panel.y):
+        slider.value += 1e-9
+    assert shown(panel) == before and panel.places == {}
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.263, 0.26), (0.271, 0.28), (-3, -1), (2, 1)])
+def test_sliders_show_what_a_browser_can(panel, value, expected):
+    assert on_grid(panel.x, value) == expected
+
+
+def test_samples_differ_and_can_be_undone(panel):
+    before = shown(panel)
+    seen = []
+    for _ in range(2):
+        panel.sample.click()
+        assert "z ~ q(z)" in panel.words.value
+        seen.append(panel.image.value)
+    assert len({before[0], *seen}) == 3
+    panel.reset.click()
+    assert shown(panel) == before
+
+
+def test_pictures_are_chosen(panel):
+    _, next_button, random_button = panel.children[0].children[1:4]
+    first = panel.image.value
+    next_button.click()
+    assert panel.index.value == 3 and "test image 3" in panel.picture.title and panel.image.value != first
+    panel.index.value = 0
+    panel.children[0].children[1].click()
+    assert panel.index.value == 9999  # previous of the first is the last
+    random_button.click()
+    assert panel.picture.title.startswith(f"test image {panel.index.value},")
+
+
+def test_own_file_and_its_errors(panel, tmp_path):
+    Image.fromarray(np.eye(60, dtype=np.uint8) * 255).save(tmp_path / "own.png")
+    panel.path.value = str(tmp_path / "own.png")
+    assert panel.picture.title == "own.png, 60 x 60" and "right" not in panel.words.value
+    own = panel.image.value
+    panel.path.value = str(tmp_path / "<absent>.png")
+    assert "&lt;absent&gt;.png" in panel.words.value and panel.image.value == own
+    panel.index.value = 5
+    assert "test image 5" in panel.picture.title
+
+
+def test_the_picture_shows_what_was_looked_at(panel):
+    look, picture = panel.explorer.look(panel.picture, {1: (0.3, 0.5, -0.5)}), panel.picture
+    figure = pictures.steps(picture, look, KIND.classes, 2)
+    image, seen, proxy, bars, said = figure.axes[5:10]
+    frames = [patch for patch in image.patches if patch.get_visible() and hasattr(patch, "get_bbox")]
+    boxes = [(*frame.get_xy(), frame.get_width()) for frame in frames]
+    expected = [(x - s, y - s, 2 * s) for s, x, y in look.where[:2]]
+    np.testing.assert_allclose(boxes, expected, atol=1e-6)
+    assert [frame.get_linestyle() for frame in frames] == ["-", "--"]
+    np.testing.assert_allclose(seen.images[0].get_array(), look.glimpses[1])
+    assert proxy.get_xlim() == pytest.approx((0.2, 0.8)) and proxy.get_ylim() == pytest.approx((-0.2, -0.8))
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(sorted(look.posterior[1])[::-1][:10])
+    words = " ".join(text.get_text() for text in said.texts)
+    assert f"{look.kl[1]:.2f}" in words and f"{look.log_y[1] + look.log_c[1] - look.kl[1]:.2f}" in words
+    assert to_png(figure).startswith(b"\x89PNG")
+
+
+def test_the_spread_of_q_is_an_ellipse_of_two_sigmas(panel):
+    scene = panel.panel.row.scene
+    ellipse = scene.spreads[0]
+    np.testing.assert_allclose(ellipse.get_center(), panel.seen.mean[0, 1:])
+    np.testing.assert_allclose([ellipse.width, ellipse.height], 4 * panel.seen.sigma[0])
+    assert [spread.get_visible() for spread in scene.spreads] == [True, False, False, False]
+
+
+def test_the_survey_names_each_answer_inside_its_region():
+    called = np.zeros((5, 5), dtype=int)
+    called[1:4, 3] = 7
+    picture = type("Picture", (), {"small": np.zeros((8, 8), np.uint8), "title": "", "truth": 7})
+    figure = pictures.survey(picture, np.full((1, 3), 0.3), called / 10, called, [*"abcdefgh"])
+    names = {text.get_text(): text.get_position() for text in figure.axes[2].texts}
+    assert names["h"] == pytest.approx((0.4, 0)) and set(names) == {"a", "h"}
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), called / 10)
