@@ -1,6 +1,7 @@
 """The baselines against naive twins: slices of the image through the same network, crop by crop."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -22,7 +23,8 @@ def few(monkeypatch):
     """3 x 3 crops, a third of the image and more along an axis, and half the blocks: the same code in less time."""
     monkeypatch.setattr(resnet, "GRID", 3)
     monkeypatch.setattr(resnet, "CROP", 900)
-    monkeypatch.setattr(resnet, "resnet18", lambda num_classes: ResNet(BasicBlock, [1, 1, 1, 1], num_classes))
+    small = partial(ResNet, BasicBlock, [1, 1, 1, 1])
+    monkeypatch.setattr("torchvision.models.resnet18", small)
 
 
 def make_images(channels: int = 1, height: int = 32, width: int = 32, batch: int = 2) -> torch.Tensor:

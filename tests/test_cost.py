@@ -21,7 +21,7 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cost_table, "PAPER_SIZE", TINY)
     patch.setattr(resnet, "GRID", 2)
     patch.setattr(resnet, "CROP", 1500)
-    patch.setattr(resnet, "resnet18", lambda num_classes: ResNet(BasicBlock, [1, 1, 1, 1], num_classes))
+    patch.setattr("torchvision.models.resnet18", lambda num_classes: ResNet(BasicBlock, [1, 1, 1, 1], num_classes))
 
 
 @pytest.fixture(scope="module")
