@@ -14,6 +14,8 @@ def run(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["vsacc.bench", *map(str, arguments)])
     monkeypatch.setattr(bench, "SIDES", (128, 512))
     monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(bench, "STORED", (64, 300))
+    monkeypatch.setattr(bench, "STORED_ROUNDS", 1)
     bench.main()
 
 
@@ -27,6 +29,9 @@ def test_sampler_rows(monkeypatch, tmp_path, capsys):
     assert by[ours, 128]["ratio"] == by[ours, 512]["ratio"] == 1
     assert by[ours, 128]["bytes"] == by[ours, 512]["bytes"]  # memory of a glimpse does not grow with the image
     assert by[cast, 512]["bytes"] >= 4 * 512 * 512 * bench.BATCH  # a float copy of the images, at least
+    small, large = (by[bench.MAPPED, side] for side in (64, 300))
+    assert small["ratio"] == 1 and large["ratio"] == large["seconds"] / small["seconds"]
+    assert large["bytes"] == small["bytes"]
     assert ours in capsys.readouterr().out
 
 

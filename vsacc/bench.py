@@ -7,6 +7,7 @@ python -m vsacc.bench cost [--profile quick|laptop|paper] [--out FILE.json]
 import argparse
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -15,20 +16,17 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from . import cost
+from .cost_sides import stored
 from .measure import measure
 from .paths import UserError, check_writable, one_sentence_exit, resolve_profile, write_atomic
 from .record import provenance
 from .sampler import Pyramid, build_pyramid, glimpse
 
 SIDES = (256, 512, 1024, 2048, 4096, 8192)
-BATCH, STEPS, SIZE, ROUNDS = (
-    4,
-    4,
-    32,
-    7,
-)  # images, glimpses an image, side of a glimpse, timed rounds (after one unmeasured)
-
-OURS = "glimpse, pyramid"
+BATCH, STEPS, SIZE = 4, 4, 32  # images, glimpses an image, side of a glimpse
+ROUNDS = 7  # that are timed, after one that is not
+STORED, STORED_ROUNDS = (512, 20_000), 150  # sides of one image on disk
+OURS, MAPPED = "glimpse, pyramid", "glimpse, store on disk"
 
 
 def looks(where: Tensor, pixels: Callable[[Tensor], Tensor]) -> Callable[[], None]:
@@ -55,10 +53,8 @@ def sampler() -> list[dict]:
     """Glimpse forward + backward against cast-to-float + grid_sample, by image side."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rng = torch.Generator().manual_seed(0)
-    where = torch.rand(BATCH, STEPS, 3, generator=rng) * torch.tensor([0.2, 1.0, 1.0]) + torch.tensor(
-        [0.05, -0.5, -0.5]
-    )
-    where = where.to(device)
+    low, extent = torch.tensor([0.05, -0.5, -0.5]), torch.tensor([0.2, 1.0, 1.0])
+    where = (low + extent * torch.rand(BATCH, STEPS, 3, generator=rng)).to(device)
     rows = []
     for side in tqdm(SIDES, desc="image side"):
         images = torch.randint(0, 256, (BATCH, 1, side, side), dtype=torch.uint8, generator=rng).to(device)
@@ -75,7 +71,23 @@ def sampler() -> list[dict]:
             row = {"name": name, "side": side, "batch": BATCH, "glimpses": STEPS, "size": SIZE}
             row |= {"seconds": costs[name].seconds, "bytes": costs[name].bytes, "resident": resident}
             rows.append(row | {"ratio": costs[name].seconds / costs[OURS].seconds})
-    return rows
+    return rows + from_disk(where[:1], device)
+
+
+def from_disk(where: Tensor, device: str) -> list[dict]:
+    """Forward + backward of the same glimpses into one small and one huge image, both mapped from a store, in turn."""
+    with ExitStack() as stack:
+        works = {}
+        for side in STORED:
+            images = stack.enter_context(stored(side, device, progress=True))
+            works[side] = looks(where, lambda w, i=images: glimpse(i, w, SIZE))
+        costs = measure(works, STORED_ROUNDS)
+    shared = {"name": MAPPED, "batch": 1, "glimpses": STEPS, "size": SIZE, "resident": 0}
+    first = costs[STORED[0]].seconds
+    return [
+        shared | {"side": side, "seconds": cost.seconds, "bytes": cost.bytes, "ratio": cost.seconds / first}
+        for side, cost in costs.items()
+    ]
 
 
 def show_sampler(rows: list[dict]) -> str:

@@ -62,6 +62,13 @@ def images_of(side: int, device: str, progress: bool) -> Iterator[Images]:
     if side <= IN_MEMORY:
         yield random_images(1, 1, side, device)
         return
+    with stored(side, device, progress) as images:
+        yield images
+
+
+@contextmanager
+def stored(side: int, device: str, progress: bool) -> Iterator[Images]:
+    """One image of random pixels in a store on disk, mapped into memory; it is gone afterwards."""
     check_writable(RUNS)
     with TemporaryDirectory(dir=RUNS, prefix="bench-") as folder:
         write_strips(folder, random_strips(side, progress), (1, side, side), "random pixels")
