@@ -9,7 +9,7 @@ from fivek_files import PHOTOS, put, write_labels
 from vsacc.datasets import fivek
 from vsacc.datasets.fivek import choose, describe, index
 from vsacc.datasets.fivek_labels import CLASSES, Record, label_of, read_records
-from vsacc.datasets.photographs import split_of
+from vsacc.datasets.splits import split_of
 from vsacc.paths import UserError
 
 # Labels

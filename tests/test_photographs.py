@@ -9,7 +9,8 @@ from PIL import Image
 
 from vsacc.datasets import photographs
 from vsacc.datasets.develop import develop_square
-from vsacc.datasets.photographs import default_folder, find, main, prepare, split_of
+from vsacc.datasets.photographs import default_folder, find, main, prepare
+from vsacc.datasets.splits import split_of
 from vsacc.paths import UserError
 from vsacc.store import open_store
 

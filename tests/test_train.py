@@ -184,3 +184,12 @@ def test_the_best_validated_weights_are_kept(monkeypatch):
     assert validated == {12: 0.2, 14: 0.9, 16: 0.9, 18: 0.1, 20: 0.1}
     assert torch.equal(weights(run), seen[2]) and not torch.equal(seen[2], seen[1])
     assert torch.equal(weights(fit(job, progress=False)), seen[2])  # and after a resume
+
+
+def test_training_on_digits_needs_no_decoders_of_photographs():
+    """A machine for training has torch, torchvision and lightning, and need not have more than that to start."""
+    asked = (
+        "import sys, vsacc.train; print(*{'imagecodecs', 'rawpy', 'simplejpeg', 'tifffile', 'joblib'} & {*sys.modules})"
+    )
+    told = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == []

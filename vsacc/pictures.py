@@ -11,13 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from .datasets.cluttered import CANVAS
-from .datasets.develop import develop
+from .datasets.develop import SUFFIXES, develop
 from .paths import UserError
 from .sampler import Images, build_pyramid, glimpse, upscale
 from .tasks import TEST_BATCH, TEST_SEED, ClutteredSplit, PhotoSplit
 
 DISPLAY = 400  # pixels, side of an image as it is shown
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".dng")
 TEST_IMAGES = 10_000
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from .datasets import cluttered
 from .datasets.fivek_labels import CLASSES
-from .datasets.mit5k import open_mit5k
 from .datasets.mnist import Digits, load_digits
 from .paths import UserError, resolve_profile
 from .sampler import Images
@@ -140,6 +139,8 @@ def open_split(task: str, split: str, device: torch.device | str = "cpu", profil
     """
     kind_of(task)
     if task == "mit5k":
+        from .datasets.mit5k import open_mit5k  # here: decoders of photographs are not needed to train on digits
+
         store, boxes = open_mit5k(resolve_profile(profile))
         rows = store.rows(split)
         return PhotoSplit(store, rows, None if boxes is None else boxes[rows], device)

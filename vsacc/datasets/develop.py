@@ -20,6 +20,7 @@ from ..paths import UserError
 from .colour import to_8_bits
 from .tiff import ORIENTATION, check_segments, develop_deep, orientation_of
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".dng")  # of the files that are looked for in folders
 PIXELS = 10**9  # a file that declares more is not decoded
 Image.MAX_IMAGE_PIXELS = None  # check_size stands in for Pillow's own limit, which no stitched panorama passes
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, of either byte order

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..paths import UserError
-from .photographs import split_of
+from .splits import split_of
 
 CLASSES = ("abstract", "animals", "man_made", "nature", "None", "people")
 ALIASES = {"manmade": "man_made", "none": "None", "unknown": "None", "": "None"}

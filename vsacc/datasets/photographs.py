@@ -7,7 +7,6 @@ python -m vsacc.datasets.photographs prepare DIR [--side 2528] [--out FOLDER]
 """
 
 import argparse
-import hashlib
 import os
 import zlib
 from collections.abc import Iterator
@@ -19,14 +18,13 @@ from tqdm import tqdm
 from ..paths import DOWNLOADS, UserError, one_sentence_exit
 from ..store import open_store
 from ..store_write import Photo, write_store
-from .develop import develop_square
+from .develop import SUFFIXES, develop_square
+from .splits import split_of
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".dng"}
 SPLITS = {  # name of a folder: split
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-SHARES = (("train", 0.7), ("validation", 0.8), ("test", 1.0))  # up to here; the shares of FiveK's 3500, 500 and 1000
 
 
 def find(root: Path | str) -> tuple[list[Photo], list[str], list[str]]:
@@ -63,12 +61,6 @@ def files_of_classes(top: Path) -> Iterator[Path]:
             names = []
         photos = [name for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES]
         yield from (Path(folder) / name for name in links + photos)
-
-
-def split_of(name: str) -> str:
-    """The split of a photograph, from its name alone: others coming or going do not move it."""
-    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
-    return next(split for split, end in SHARES if share < end)
 
 
 def default_folder(root: Path | str, side: int) -> Path:
