@@ -1,5 +1,7 @@
 """Shared fixtures: a bank of stand-in digits, so that no unit test waits for MNIST."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -17,3 +19,15 @@ def digits(monkeypatch):
     bank = plain_digits()
     monkeypatch.setattr("vsacc.tasks.load_digits", lambda split: bank)
     return bank
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Bytes -> the path of a file that holds them; its name says nothing of its format."""
+
+    def write(content: bytes) -> Path:
+        path = tmp_path / "a0001-a photo (1).bin"
+        path.write_bytes(content)
+        return path
+
+    return write

@@ -1,7 +1,5 @@
 """DNG, JPEG, PNG and WebP developed, and squashed to squares."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tifffile
@@ -13,19 +11,6 @@ from torch.nn import functional as F
 
 from vsacc.datasets.colour import PROPHOTO
 from vsacc.datasets.develop import develop, develop_square, fit_square, size_of
-
-
-@pytest.fixture
-def file(tmp_path):
-    """Bytes -> the path of a file that holds them; its name says nothing of its format."""
-
-    def write(content: bytes) -> Path:
-        path = tmp_path / "a0001-a photo (1).bin"
-        path.write_bytes(content)
-        return path
-
-    return write
-
 
 # DNG
 

@@ -15,18 +15,6 @@ from vsacc.datasets.develop import develop, size_of
 from vsacc.paths import UserError
 
 
-@pytest.fixture
-def file(tmp_path):
-    """Bytes -> the path of a file that holds them; its name says nothing of its format."""
-
-    def write(content: bytes) -> Path:
-        path = tmp_path / "a0001-a photo (1).bin"
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
 def whole_files(folder: Path) -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     noisy = (smooth(96, 128) + rng.integers(0, 20, (96, 128, 3))).astype(np.uint8)

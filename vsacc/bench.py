@@ -85,8 +85,8 @@ def from_disk(where: Tensor, device: str) -> list[dict]:
     shared = {"name": MAPPED, "batch": 1, "glimpses": STEPS, "size": SIZE, "resident": 0}
     first = costs[STORED[0]].seconds
     return [
-        shared | {"side": side, "seconds": cost.seconds, "bytes": cost.bytes, "ratio": cost.seconds / first}
-        for side, cost in costs.items()
+        shared | {"side": side, "seconds": each.seconds, "bytes": each.bytes, "ratio": each.seconds / first}
+        for side, each in costs.items()
     ]
 
 

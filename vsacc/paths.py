@@ -79,6 +79,11 @@ def write_atomic(path: Path | str, content: bytes | str) -> Path:
     return path
 
 
+def file_size(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
 def check_writable(folder: Path) -> None:
     """Raises UserError where nothing can be written into ``folder``: better found out before long work than after."""
     write_atomic(folder / ".writable", "").unlink()

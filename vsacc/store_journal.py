@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .paths import UserError, write_atomic
+from .paths import UserError, file_size, write_atomic
 from .store import FORMAT, MANIFEST, PIXELS
 from .tiles import Sizes
 
@@ -28,10 +28,6 @@ class Photo(NamedTuple):
 def make_header(source: str, channels: int, sizes: Sizes) -> dict:
     """What two runs must agree on to work on the same store."""
     return {"format": FORMAT, "source": source, "channels": channels, "sizes": [list(size) for size in sizes]}
-
-
-def size_of(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 class Entry(NamedTuple):
@@ -57,7 +53,7 @@ def read_journal(folder: Path, header: dict, names: set[str], record: int) -> di
         theirs = lines[0].get("source")
         raise UserError(f"{folder} already holds another store ({theirs}), name another folder or delete it.")
     done = {name: Entry(place, sums) for name, place, sums in lines[1:]}
-    written = max(size_of(folder / PIXELS), size_of(folder / PART))
+    written = max(file_size(folder / PIXELS), file_size(folder / PART))
     return {name: entry for name, entry in done.items() if (entry.place + 1) * record <= written}
 
 

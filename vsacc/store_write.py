@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .paths import UserError, check_writable
+from .paths import UserError, check_writable, file_size
 from .sampler import pyramid_sizes
 from .store import PIXELS
 from .store_journal import (
@@ -31,7 +31,6 @@ from .store_journal import (
     make_header,
     read_journal,
     reopen,
-    size_of,
     write_manifest,
 )
 from .tiles import Sizes, record_bytes
@@ -70,7 +69,7 @@ def write_store(
     todo = dict(zip(free, lacking, strict=False))
     size = (max(taken | todo.keys()) + 1) * record
     left_out: dict[str, str] = {}
-    if todo or size_of(folder / PIXELS) != size:
+    if todo or file_size(folder / PIXELS) != size:
         check_space(folder, len(todo) * record)
         with going_on(folder):
             reopen(folder, header, done)

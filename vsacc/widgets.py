@@ -12,7 +12,8 @@ import ipywidgets as W
 import numpy as np
 
 from .paths import UserError
-from .plots.explorer import RIGHT, WRONG, Panel, terms
+from .plots.explorer import Panel, terms
+from .plots.style import RIGHT, WRONG
 
 Place = tuple[float, float, float]  # (s, x, y)
 

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from tqdm.auto import tqdm
 
-from ..paths import UserError
+from ..paths import UserError, file_size
 
 AGENT = "vsacc (research workbook; urllib)"
 STALL = 30  # seconds without a byte after which a connection is given up
@@ -123,7 +123,7 @@ def download_all(jobs: Sequence[Job], workers: int = 4) -> list[Failure]:
 def fetch(job: Job, meter: Meter) -> None:
     """Try until the file is here. Raises UserError where it cannot be had, Stopped where the meter says so."""
     part, tries = job.path.with_name(f"{job.path.name}.part"), 0
-    best = size_of(part)
+    best = file_size(part)
     while not job.path.exists():
         if meter.stop.wait(WAITS[tries - 1] if tries else 0):
             raise Stopped
@@ -133,7 +133,7 @@ def fetch(job: Job, meter: Meter) -> None:
             finish(job, part)
         except (OSError, http.client.HTTPException) as error:
             reason = why(error, job, part)
-            tries, best = (0 if size_of(part) > best else tries), max(size_of(part), best)
+            tries, best = (0 if file_size(part) > best else tries), max(file_size(part), best)
             if tries == len(WAITS):
                 raise UserError(f"{job.url} did not arrive ({reason}), run this again to go on.") from error
             tries += 1
@@ -152,7 +152,7 @@ def why(error: Exception, job: Job, part: Path) -> str:
 
 def transfer(job: Job, part: Path, meter: Meter) -> None:
     """One try at the bytes that ``part`` lacks. Raises Broken where it must be tried again."""
-    have = size_of(part)
+    have = file_size(part)
     if job.size is not None and have == job.size:
         return
     headers = {"User-Agent": AGENT} | ({"Range": f"bytes={have}-"} if have else {})
@@ -179,8 +179,8 @@ def transfer(job: Job, part: Path, meter: Meter) -> None:
                 meter.advance(len(block))
             file.flush()
             os.fsync(file.fileno())
-    if total is not None and size_of(part) != total:
-        raise Broken(f"broke off after {size_of(part)} of {total} bytes")
+    if total is not None and file_size(part) != total:
+        raise Broken(f"broke off after {file_size(part)} of {total} bytes")
 
 
 def span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
@@ -197,18 +197,14 @@ def span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
 def finish(job: Job, part: Path) -> None:
     """Give the whole file its name. A wrong one is deleted: no further bytes would mend it."""
     wrong = None
-    if job.size is not None and size_of(part) != job.size:
-        wrong = f"has {size_of(part)} bytes instead of {job.size}"
+    if job.size is not None and file_size(part) != job.size:
+        wrong = f"has {file_size(part)} bytes instead of {job.size}"
     elif job.sha256 is not None and sha256_of(part) != job.sha256:
         wrong = "has a wrong sha256"
     if wrong:
         part.unlink()
         raise Refused(f"{job.url} {wrong} and was deleted, run this again and if it stays so look whether it changed.")
     os.replace(part, job.path)
-
-
-def size_of(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def sha256_of(path: Path) -> str:

@@ -65,10 +65,8 @@ def against_side(rows: list[dict], slopes: dict[str, dict[str, float | None]]) -
     left, right = figure.subplots(1, 2)
     for name in dict.fromkeys(row["name"] for row in rows):
         ran = [row for row in rows if row["name"] == name and row["seconds"] is not None]
-        sides, look = (
-            [row["side"] for row in ran],
-            {"color": COLOURS[ran[0]["method"]], "marker": MARKERS[ran[0]["method"]]},
-        )
+        sides, method = [row["side"] for row in ran], ran[0]["method"]
+        look = {"color": COLOURS[method], "marker": MARKERS[method]}
         held = [(row["bytes"] - row["resident"]) / 1e6 for row in ran]
         for axes, values, key in ((left, [row["seconds"] for row in ran], "seconds"), (right, held, "bytes")):
             fitted = slopes[name][key]

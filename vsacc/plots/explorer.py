@@ -17,13 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Rectangle
 
 from .saccades import EXTENT
-from .style import METHODS, step_colour
+from .style import METHODS, RIGHT, WRONG, step_colour
 
 BARS = 10  # classes shown: all where there are no more, else the likeliest
 PARTS = (1.0, 0.74, 0.74, 0.7)  # widths of a row's parts
 SAID = 0.72  # and of the words beside a row on paper
 SIGMAS = 2  # half axes of the ellipse of q(z)
-RIGHT, WRONG = "#1a7f37", "#c1121f"
 
 
 class Scene:

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .saccades import frame, frame_glimpses, show
-from .style import METHODS
+from .style import METHODS, TRUTH
 
 LOOKS = {  # of a variant: colour, dashes, marker
     "saccader, trained with noise": (METHODS["saccader"], "-", "o"),
@@ -35,7 +35,7 @@ def family(
         for number, (axes, proxy) in enumerate(zip(line, row, strict=False)):
             show(axes, proxy, titles[kind][number])
             for box in boxes:
-                frame(axes, box, "#ffd166", ":")
+                frame(axes, box, TRUTH, ":")
             if kind in where:
                 frame_glimpses(axes, where[kind][number])
         line[0].set_ylabel(kind.replace("_", " "), fontsize=9)

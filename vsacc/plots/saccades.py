@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .style import step_colour
+from .style import RIGHT, TRUTH, WRONG, step_colour
 
 EXTENT = (-1, 1, 1, -1)  # left, right, bottom, top: y runs down
 
@@ -47,7 +47,7 @@ def boxed_images(rows: dict[str, tuple[np.ndarray, np.ndarray, list[str]]]) -> F
         for axes, image, around, title in zip(line, images, boxes, titles, strict=True):
             show(axes, image, title)
             for box in around:
-                frame(axes, box, "#ffd166", ":")
+                frame(axes, box, TRUTH, ":")
         line[0].set_ylabel(name, fontsize=10)
     return figure
 
@@ -98,7 +98,7 @@ def saccades(
     for cell, image, places, seen, title, good in zip(cells, images, where, glimpses, titles, right, strict=False):
         axes = cell.subplot_mosaic([["image"] * steps, list(range(steps))], height_ratios=[steps, 1.0])
         show(axes["image"], image, title)
-        axes["image"].title.set_color("#1a7f37" if good else "#c1121f")
+        axes["image"].title.set_color(RIGHT if good else WRONG)
         frame_glimpses(axes["image"], places)
         for step, glimpse in enumerate(seen):
             show(axes[step], glimpse, colour=step_colour(step, steps))

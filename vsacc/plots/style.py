@@ -12,6 +12,9 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY, INDIGO = (
     *("#8a8a8a", "#332288"),
 )
 
+RIGHT, WRONG = "#1a7f37", "#c1121f"  # what a model says
+TRUTH = "#ffd166"  # the dotted boxes of objects
+
 METHODS = {
     "saccader": VERMILION,
     "saccader (paper)": ORANGE,
