@@ -1,7 +1,7 @@
 """MIT-5k as a task: FiveK where a store of it has been prepared, else the stand-in, made on first use."""
 
 import json
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,7 @@ class Mit5k(NamedTuple):
     boxes: Tensor | None
 
 
+@lru_cache
 def open_mit5k(profile: str) -> Mit5k:
     """FiveK's largest store in data/, or the stand-in at the size of ``profile`` (always in "quick", which CI runs).
 
