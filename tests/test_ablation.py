@@ -8,7 +8,7 @@ from vsacc import ablation, recipes, train
 
 def test_all_variants_run(monkeypatch, tmp_path, digits):
     tiny = recipes.Config(hidden=8, features=8, proxy_widths=(4, 4), crop_widths=(8, 8), size=16)
-    monkeypatch.setitem(recipes.CONFIGS, "quick", tiny)
+    monkeypatch.setitem(recipes.CONFIGS[recipes.Config], "quick", tiny)
     monkeypatch.setitem(recipes.RECIPES["one_digit"], "quick", recipes.Recipe(steps=2, batch=8, evaluated=100))
     monkeypatch.setattr(train, "RUNS", tmp_path)
     out = tmp_path / "ablation.json"

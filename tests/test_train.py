@@ -135,7 +135,7 @@ def run_main(monkeypatch, *arguments):
 
 
 def test_command_writes_result_and_weights(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(recipes.CONFIGS, "quick", recipes.Config(**TINY))
+    monkeypatch.setitem(recipes.CONFIGS[recipes.Config], "quick", recipes.Config(**TINY))
     monkeypatch.setitem(recipes.RECIPES["one_digit"], "quick", recipes.Recipe(steps=2, batch=8, evaluated=100))
     out = tmp_path / "deep" / "result.json"
     run_main(monkeypatch, "--task", "one_digit", "--profile", "quick", "--seed", 3, "--out", out)

@@ -5,15 +5,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .loss import answers, log_likelihood
 from .tasks import Batch
 
 
 class Evaluation(NamedTuple):
     """Over N images. accuracy, localised (share of objects whose centre lies in a glimpse), iou (of an object's box
     with the best glimpse), scale (mean s): floats, None where a model has no glimpses or its images no boxes;
-    log_y: mean log p(y | x) in nats; labels, predictions: long (N,); found: bool (N, D) or None."""
+    log_y: mean log p(y | x) in nats; labels, predictions: long (N,), or bool (N, K) where the task asks K questions;
+    found: bool (N, D) or None."""
 
     accuracy: float
     log_y: float
@@ -58,8 +59,8 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: int) -> Eval
     columns: dict[str, list[Tensor]] = {}
     for batch in batches:
         output = model(batch.images, **options)
-        log_y = -F.cross_entropy(output.logits.float(), batch.labels, reduction="none")
-        row = {"labels": batch.labels, "predictions": output.logits.argmax(-1), "log_y": log_y}
+        row = {"labels": batch.labels, "log_y": log_likelihood(output.logits, batch.labels)}
+        row["predictions"] = answers(output.logits, batch.labels.dim() == 2)
         if output.where is not None:
             row["scale"] = output.where[..., 0]
             if batch.boxes is not None:
@@ -70,7 +71,8 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: int) -> Eval
     model.train(training)
     seen = {name: torch.cat(values).cpu() for name, values in columns.items()}
     localised, iou, scale = (seen[n].float().mean().item() if n in seen else None for n in ("found", "iou", "scale"))
-    accuracy = (seen["labels"] == seen["predictions"]).float().mean().item()
+    same = seen["labels"] == seen["predictions"]
+    accuracy = (same if same.dim() == 1 else same.all(1)).float().mean().item()
     log_y = seen["log_y"].mean().item()
     return Evaluation(accuracy, log_y, localised, iou, scale, seen["labels"], seen["predictions"], seen.get("found"))
 

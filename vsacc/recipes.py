@@ -53,7 +53,10 @@ PAPER_SIZE = Config(
 AS_PUBLISHED = replace(PAPER_SIZE, posterior="dense", likelihood="pooled", inhibition=False)
 
 QUICK = Recipe(steps=60, batch=32, evaluated=500)
-CONFIGS = {"quick": SMALL, "laptop": SMALL, "paper": PAPER_SIZE}
+CONFIGS = {  # by the class of the model's configuration
+    Config: {"quick": SMALL, "laptop": SMALL, "paper": PAPER_SIZE},
+    Plain: dict.fromkeys(("quick", "laptop", "paper"), Plain()),
+}
 RECIPES = {
     "one_digit": {
         "quick": QUICK,
@@ -76,7 +79,9 @@ RECIPES = {
         "paper": Recipe(steps=10_000, batch=160, learning_rate=1e-3, evaluated=None, validations=20),
     },
 }
-CONFIG_CHANGES = {"mit5k": {"glimpses": 3, "size": 48, "grey": 0.5, "scale": (0.25, 0.35, 0.5)}}  # by task
+CONFIG_CHANGES = {  # by task and class of configuration
+    ("mit5k", Config): {"glimpses": 3, "size": 48, "grey": 0.5, "scale": (0.25, 0.35, 0.5)},
+}
 RECIPE_CHANGES = {  # by task and model
     # A step of 144 crops takes as long as many of the others': the same images for at least the same wall time.
     ("mit5k", "resnet18_144"): {
@@ -102,7 +107,8 @@ def make_job(
     profile, kind = resolve_profile(profile), kind_of(task)
     if model not in MODELS:
         raise UserError(f"model {model!r} is unknown, choose one of {', '.join(MODELS)}.")
-    sizes = Plain() if MODELS[model][0] is Plain else replace(CONFIGS[profile], **CONFIG_CHANGES.get(task, {}))
+    made = MODELS[model][0]
+    sizes = replace(CONFIGS[made][profile], **CONFIG_CHANGES.get((task, made), {}))
     training = replace(RECIPES[task][profile], **RECIPE_CHANGES.get((task, model), {}).get(profile, {}))
     return Job(
         task,

@@ -25,7 +25,8 @@ TEST_SEED, TEST_BATCH = 2018, 100  # the fixed test set is the batches 0, 1, ...
 
 
 class Batch(NamedTuple):
-    """images: uint8 (B, C, H, W) behind the sampler's protocol; labels: long (B,); boxes: (B, D, 4) = (x0, y0, x1, y1)
+    """images: uint8 (B, C, H, W) behind the sampler's protocol; labels: long (B,), or bool (B, K) where the task asks K
+    questions of yes or no; boxes: (B, D, 4) = (x0, y0, x1, y1)
     in [-1, 1] coordinates of the D objects that the label depends on, or None where unknown."""
 
     images: Images

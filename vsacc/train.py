@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .loss import lower_bound
+from .loss import correct, lower_bound
 from .metrics import evaluate, spread
 from .models import build_model
 from .paths import RUNS, UserError, check_writable, one_sentence_exit
@@ -152,7 +152,7 @@ def train_step(fabric, model, optimizer, recipe: Recipe, batch: Batch, seed: int
         # Each on its own: the gradient of the places has heavy tails, and would shrink everybody's step with its own.
         nn.utils.clip_grad_norm_(part.parameters(), recipe.clip)
     optimizer.step()
-    right = (output.logits.argmax(-1) == batch.labels).float().mean()
+    right = correct(output.logits, batch.labels).float().mean()
     seen = [bound.loss, right, *(term.mean() for term in (bound.log_y, bound.log_c, bound.kl))]
     if output.where is not None:
         seen += [output.where[..., 0].mean(), spread(output.where)]
