@@ -1,9 +1,10 @@
-r"""Reading glimpses: the crop network g(o) and two likelihoods p(y | o_1..T).
+r"""Reading glimpses: the crop network g(o) and the likelihoods p(y | o_1..T).
 
 "pooled" is the paper's (Eq. 8 on glimpses): the features are summed and one dense network names the class.
 "set" takes Eq. 6 at its word: every glimpse has its own p(object | o_i), and because a label is a function of the
 objects in the image, p(y | o_1..T) follows by summing over which glimpse holds which object. The gates say how likely a
-glimpse holds an object at all, so glimpses may outnumber objects.
+glimpse holds an object at all, so glimpses may outnumber objects. Where the task asks which objects are there at all,
+an object is where any glimpse shows it.
 
 Shapes: B batch, T glimpses, F features, K classes, O kinds of object.
 """
@@ -59,15 +60,32 @@ def crop_network(
 
 
 class PooledLikelihood(nn.Module):
-    """log p(y | sum of the features)."""
+    """log p(y | mean of the features); of ``many`` questions, the log-odds of each."""
 
-    def __init__(self, features: int, classes: int):
+    def __init__(self, features: int, classes: int, many: bool = False):
         super().__init__()
+        self.many = many
         self.dense = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, classes))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, T, F) -> log-probabilities (B, K)."""
-        return self.dense(features.mean(1)).log_softmax(-1)
+        """(B, T, F) -> log-probabilities, or log-odds, (B, K)."""
+        scores = self.dense(features.mean(1))
+        return scores if self.many else scores.log_softmax(-1)
+
+
+class AnyLikelihood(nn.Module):
+    """Log-odds that some glimpse shows an object of kind k, each looking for itself: p = 1 - prod_i (1 - p(k | o_i)),
+    the noisy or of Pearl (1988)."""
+
+    def __init__(self, features: int, kinds: int):
+        super().__init__()
+        self.read = nn.Linear(features, kinds)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, T, F) -> log-odds (B, O)."""
+        scores = self.read(features).to(self.read.weight.dtype)  # out of bfloat16, where there is autocast
+        absent = -nn.functional.logsigmoid(-scores).sum(1).clamp(max=-1e-30)  # -log of the product, > 0
+        return absent + (-torch.expm1(-absent)).log()
 
 
 class SetLikelihood(nn.Module):

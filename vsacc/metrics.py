@@ -1,20 +1,23 @@
 """What is measured on a test set: accuracy, and whether the glimpses found the digits."""
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .loss import answers, log_likelihood
+from .parallel import agree_on_buffers, put_together, rank_and_world
 from .tasks import Batch
+from .video import face
 
 
 class Evaluation(NamedTuple):
     """Over N images. accuracy, localised (share of objects whose centre lies in a glimpse), iou (of an object's box
     with the best glimpse), scale (mean s): floats, None where a model has no glimpses or its images no boxes;
     log_y: mean log p(y | x) in nats; labels, predictions: long (N,), or bool (N, K) where the task asks K questions;
-    found: bool (N, D) or None."""
+    found: bool (N, D), of videos (N, T, D), or None."""
 
     accuracy: float
     log_y: float
@@ -33,15 +36,15 @@ def boxes_of(where: Tensor) -> Tensor:
 
 
 def centre_inside(where: Tensor, boxes: Tensor) -> Tensor:
-    """Which boxes have their centre inside some glimpse: (B, T, 3), (B, D, 4) -> bool (B, D)."""
+    """Which boxes have their centre inside some glimpse: (..., T, 3), (..., D, 4) -> bool (..., D)."""
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
-    distance = (centre[:, :, None] - where[:, None, :, 1:]).abs().amax(-1)  # (B, D, T)
-    return (distance <= where[:, None, :, 0]).any(-1)
+    distance = (centre[..., :, None, :] - where[..., None, :, 1:]).abs().amax(-1)  # (..., D, T)
+    return (distance <= where[..., None, :, 0]).any(-1)
 
 
 def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
-    """Intersection over union of each box with its best glimpse: (B, T, 3), (B, D, 4) -> (B, D)."""
-    seen, wanted = boxes_of(where)[:, None], boxes[:, :, None]  # (B, 1, T, 4), (B, D, 1, 4)
+    """Intersection over union of each box with its best glimpse: (..., T, 3), (..., D, 4) -> (..., D)."""
+    seen, wanted = boxes_of(where)[..., None, :, :], boxes[..., :, None, :]  # (..., 1, T, 4), (..., D, 1, 4)
     low, high = torch.maximum(seen[..., :2], wanted[..., :2]), torch.minimum(seen[..., 2:], wanted[..., 2:])
     overlap = (high - low).clamp(min=0).prod(-1)
     union = (seen[..., 2:] - seen[..., :2]).prod(-1) + (wanted[..., 2:] - wanted[..., :2]).prod(-1) - overlap
@@ -52,24 +55,28 @@ def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
 def evaluate(model: nn.Module, batches: Iterable[Batch], **options: int) -> Evaluation:
     """The model, in evaluation mode, on the batches of a split's fixed set.
 
-    ``options`` go to the model (``glimpses=4`` looks four times).
+    Of several processes all must call; they take the batches in turn, and each returns what was seen by all.
+
+    Args:
+        options: for the model (``glimpses=4`` looks four times).
     """
-    training = model.training
+    training, (rank, world) = model.training, rank_and_world()
     model.eval()
+    agree_on_buffers(model)
     columns: dict[str, list[Tensor]] = {}
-    for batch in batches:
+    for batch in islice(batches, rank, None, world):
         output = model(batch.images, **options)
         row = {"labels": batch.labels, "log_y": log_likelihood(output.logits, batch.labels)}
         row["predictions"] = answers(output.logits, batch.labels.dim() == 2)
         if output.where is not None:
             row["scale"] = output.where[..., 0]
             if batch.boxes is not None:
-                row["found"] = centre_inside(output.where, batch.boxes)
-                row["iou"] = best_iou(output.where, batch.boxes)
+                pairs = (output.where, batch.boxes) if batch.boxes.dim() == 3 else face(output.where, batch.boxes)
+                row["found"], row["iou"] = centre_inside(*pairs), best_iou(*pairs)
         for name, values in row.items():
             columns.setdefault(name, []).append(values)
     model.train(training)
-    seen = {name: torch.cat(values).cpu() for name, values in columns.items()}
+    seen = {name: torch.cat(values) for name, values in put_together(columns).items()}
     localised, iou, scale = (seen[n].float().mean().item() if n in seen else None for n in ("found", "iou", "scale"))
     same = seen["labels"] == seen["predictions"]
     accuracy = (same if same.dim() == 1 else same.all(1)).float().mean().item()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .classifier import PooledLikelihood, SetLikelihood, crop_network
+from .classifier import AnyLikelihood, PooledLikelihood, SetLikelihood, crop_network
 from .noise import Corruption
 from .sampler import Images, as_pyramid, glimpse, proxy
 from .vrnn import VRNN, Features, Normal, State, kl_normal
@@ -73,15 +73,17 @@ def make_crop_network(config: Config, size: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def make_likelihood(config: Config, labels: Tensor) -> SetLikelihood | PooledLikelihood:
-    """p(y | o_1..T) for ``labels``, long (O,) or (O, O), the class of every combination of objects."""
-    if config.likelihood == "set":
-        return SetLikelihood(config.features, labels)
-    return PooledLikelihood(config.features, int(labels.max()) + 1)
+def make_likelihood(config: Config, labels: Tensor, many: bool = False) -> nn.Module:
+    """p(y | o_1..T) for ``labels``, long (O,) or (O, O), the class of every combination of objects; ``many``: each
+    class is a question of its own, "is it there?"."""
+    classes = int(labels.max()) + 1
+    if config.likelihood == "pooled":
+        return PooledLikelihood(config.features, classes, many)
+    return AnyLikelihood(config.features, classes) if many else SetLikelihood(config.features, labels)
 
 
 class Saccader(Model):
-    def __init__(self, config: Config, labels: Tensor):
+    def __init__(self, config: Config, labels: Tensor, many: bool = False):
         super().__init__()
         self.config = config
         self.noise = Corruption(config.noise, 0.0, config.noise_level)
@@ -90,11 +92,25 @@ class Saccader(Model):
             config.posterior, config.inhibition, config.scale, config.sigma,
         )  # fmt: skip
         self.crop = make_crop_network(config, config.size)
-        self.likelihood = make_likelihood(config, labels)
+        self.likelihood = make_likelihood(config, labels, many)
 
     def anneal(self, progress: float) -> None:
         """Look broadly first: places scatter and frames are wide, less and less over the first half of a training."""
         self.vrnn.widen(max(0.0, 1 - 2 * progress))
+
+    def see(self, images: Images, steps: int) -> tuple[Tensor, list[Features]]:
+        """What each step is shown: proxies that broadcast to (T, B, C, J, J), and T times what phi_c makes of them.
+
+        Of a still image every step sees the same, of a video step i sees frame i.
+        """
+        c = proxy(images, self.config.proxy)  # (B, C, J, J), of a video (B, F, C, J, J)
+        if c.dim() == 4:
+            c = self.noise(c, self.training)
+            return c, [self.vrnn.observe(c)] * steps
+        frames = c[:, :steps].transpose(0, 1)  # (T, B, C, J, J)
+        c = self.noise(frames.flatten(0, 1), self.training)  # all at once, phi_c too
+        c, maps, vectors = (part.unflatten(0, frames.shape[:2]) for part in (c, *self.vrnn.observe(c)))
+        return c, [Features(*view) for view in zip(maps, vectors, strict=True)]
 
     def saccade(self, features: Features, state: State) -> tuple[Saccade, State]:
         """Step i: draw z_i (its mean in evaluation) and move on to h_i."""
@@ -104,10 +120,9 @@ class Saccader(Model):
 
     def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
         images = as_pyramid(images)
-        c = self.noise(proxy(images, self.config.proxy), self.training)
-        features, state = self.vrnn.observe(c), self.vrnn.start(len(c))
-        steps = []
-        for _ in range(glimpses or self.config.glimpses):
+        c, views = self.see(images, glimpses or self.config.glimpses)
+        steps, state = [], self.vrnn.start(images.shape[0])
+        for features in views:
             step, state = self.saccade(features, state)
             steps.append(step)
         # z_i depends on the proxy alone, never on what a glimpse showed: everything else happens for all i at once.

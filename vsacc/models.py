@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from .baselines.attention_sampling import AttentionConfig, AttentionSampling
+from .baselines.dram import Dram, DramConfig
 from .baselines.proxy_only import ProxyOnly
+from .baselines.ram import Ram, RamConfig
 from .baselines.random_glimpses import RandomGlimpses
 from .baselines.resnet import CropsResNet, WholeResNet
 from .model import Config, Model, Saccader
@@ -22,9 +25,12 @@ class Plain:
 
 
 MODELS: dict[str, tuple[type, Callable[..., Model]]] = {
-    "saccader": (Config, lambda config, kind: Saccader(config, kind.labels)),
-    "proxy_only": (Config, lambda config, kind: ProxyOnly(config, len(kind.classes))),
-    "random": (Config, lambda config, kind: RandomGlimpses(config, kind.labels)),
+    "saccader": (Config, lambda config, kind: Saccader(config, kind.labels, kind.many)),
+    "proxy_only": (Config, lambda config, kind: ProxyOnly(config, len(kind.classes), kind.many)),
+    "random": (Config, lambda config, kind: RandomGlimpses(config, kind.labels, kind.many)),
+    "attention_sampling": (AttentionConfig, lambda config, kind: AttentionSampling(config, len(kind.classes))),
+    "ram": (RamConfig, lambda config, kind: Ram(config, len(kind.classes))),
+    "dram": (DramConfig, lambda config, kind: Dram(config, len(kind.classes))),
     "resnet18": (Plain, lambda config, kind: WholeResNet(len(kind.classes), config.channels)),
     # As many crops at once as an image has: what a CPU's memory bears at 2528 x 2528, and enough for batch norm.
     "resnet18_144": (Plain, lambda config, kind: CropsResNet(len(kind.classes), config.channels, chunk=144)),

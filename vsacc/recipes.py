@@ -4,6 +4,9 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
+from .baselines.attention_sampling import AttentionConfig
+from .baselines.dram import DramConfig
+from .baselines.ram import RamConfig
 from .model import Config
 from .models import MODELS, Plain
 from .paths import UserError, resolve_profile
@@ -53,8 +56,21 @@ PAPER_SIZE = Config(
 AS_PUBLISHED = replace(PAPER_SIZE, posterior="dense", likelihood="pooled", inhibition=False)
 
 QUICK = Recipe(steps=60, batch=32, evaluated=500)
+MEGAPIXEL = ("megapixel", "megapixel_max", "megapixel_top", "megapixel_multi")
 CONFIGS = {  # by the class of the model's configuration
     Config: {"quick": SMALL, "laptop": SMALL, "paper": PAPER_SIZE},
+    AttentionConfig: {
+        **dict.fromkeys(("quick", "laptop"), AttentionConfig()),
+        "paper": AttentionConfig(glimpses=4, features=256, crop_widths=(64, 128, 256), crop_depth=3),
+    },
+    RamConfig: {
+        **dict.fromkeys(("quick", "laptop"), RamConfig(emission="spatial", sigma=(0.1, 0.4), idle=0.1)),
+        "paper": RamConfig(),
+    },
+    DramConfig: {
+        **dict.fromkeys(("quick", "laptop"), DramConfig()),
+        "paper": DramConfig(glimpses=6, hidden=512, features=512, context_widths=(64, 64), emission="dense"),
+    },
     Plain: dict.fromkeys(("quick", "laptop", "paper"), Plain()),
 }
 RECIPES = {
@@ -68,6 +84,11 @@ RECIPES = {
         "laptop": Recipe(steps=4500),
         "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
     },
+    "identification_2528": {
+        "quick": Recipe(steps=4, batch=4, evaluated=20),
+        "laptop": Recipe(steps=1500, batch=16, evaluated=1000),
+        "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
+    },
     "sum": {
         "quick": QUICK,
         "laptop": Recipe(steps=4500),
@@ -78,11 +99,92 @@ RECIPES = {
         "laptop": Recipe(steps=600, batch=64, evaluated=None, validations=10),
         "paper": Recipe(steps=10_000, batch=160, learning_rate=1e-3, evaluated=None, validations=20),
     },
+    "speed_limits": {
+        "quick": Recipe(steps=20, batch=16, evaluated=None),
+        "laptop": Recipe(steps=1200, batch=32, evaluated=None),
+        # 500 epochs of 747 frames in batches of 32, as published.
+        "paper": Recipe(steps=11_700, batch=32, learning_rate=1e-3, evaluated=None),
+    },
+    "colon": {
+        "quick": Recipe(steps=20, batch=16, evaluated=None, validations=2),
+        "laptop": Recipe(steps=600, batch=16, learning_rate=1e-3, evaluated=None, validations=10),
+        "paper": Recipe(steps=5_000, batch=16, learning_rate=1e-3, evaluated=None, validations=20),
+    },
+    "moving_digit": {
+        "quick": Recipe(steps=20, batch=16, evaluated=200),
+        "laptop": Recipe(steps=600, batch=64),
+        "paper": Recipe(steps=20_000, batch=256, learning_rate=1e-3),
+    },
+    "megapixel_easy": {
+        "quick": Recipe(steps=20, batch=16, evaluated=200),
+        "laptop": Recipe(steps=1200, batch=64, evaluated=None),
+        # 500 epochs of 5000 images in batches of 128, as published.
+        "paper": Recipe(steps=19_500, learning_rate=1e-3, evaluated=None),
+    },
+    # 1500 x 1500: a laptop shows that it runs, in too few steps to learn anything.
+    **{
+        task: {
+            "quick": Recipe(steps=20, batch=16, evaluated=200),
+            "laptop": Recipe(steps=150, batch=32, evaluated=None),
+            "paper": Recipe(steps=19_500, learning_rate=1e-3, evaluated=None),
+        }
+        for task in MEGAPIXEL
+    },
 }
-CONFIG_CHANGES = {  # by task and class of configuration
+CONFIG_CHANGES = {  # by task and class of configuration, and of some by profile
+    # Patches in proportion, where the image's own pixels are finer than what there is to see.
+    ("identification", AttentionConfig): {"glimpses": 4},
+    ("identification_2528", AttentionConfig): {"glimpses": 4, "scale": 0.32},
+    ("mit5k", AttentionConfig): {"glimpses": 3, "size": 48, "scale": 0.3, "grey": 0.5},
+    ("sum", AttentionConfig): {"glimpses": 4},
+    # The published patches: 100 pixels of a frame 1280 wide, and 27 of 500.
+    ("speed_limits", AttentionConfig): {"glimpses": 5, "size": 48, "scale": 0.08, "view": 64, "grey": 0.5},
+    ("colon", AttentionConfig): {"glimpses": 10, "size": 32, "view": 64, "grey": 0.5},
+    # In cells of 16 pixels, some four to a digit, 10 draws without replacement find all five digits; in the published
+    # cells of 5 pixels they miss some as often as draws with replacement do.
+    ("megapixel_easy", AttentionConfig): {"glimpses": 10, "size": 48, "bright": 1.5, "jitter": True},
+    **{(task, AttentionConfig): {"glimpses": 10, "size": 48, "view": 96, "bright": 1.5} for task in MEGAPIXEL},
+    **{  # as published, but for the bright start: without it, theirs learns nothing in the first 210 of 500 epochs
+        (task, AttentionConfig, "paper"): {"size": 50, "view": 180, "reader": "published", "features": 32}
+        for task in MEGAPIXEL
+    },
+    ("mit5k", RamConfig): {"glimpses": 4, "size": 24, "grey": 0.5},
+    ("mit5k", DramConfig): {"glimpses": 3, "size": 32, "finest": 0.25, "grey": 0.5},
+    # A sign of the stand-in fills a glimpse of scale .04 to .09; the published ones .02 to .08.
+    ("speed_limits", Config): {"glimpses": 3, "size": 48, "proxy": 64, "grey": 0.5, "scale": (0.06, 0.12, 0.3)},
+    # The published patches of 27 pixels are glimpses of scale .054.
+    ("colon", Config): {"glimpses": 10, "size": 48, "grey": 0.5, "likelihood": "pooled", "scale": (0.05, 0.1, 0.3)},
     ("mit5k", Config): {"glimpses": 3, "size": 48, "grey": 0.5, "scale": (0.25, 0.35, 0.5)},
+    # A look at each frame, back at the same digit, and evidence that adds up over partly hidden views.
+    ("moving_digit", Config): {"glimpses": 5, "inhibition": False, "likelihood": "pooled"},
+    # A digit fills a glimpse of scale 28 / 500 or 28 / 1500. Places must scatter by little more, or broad looks never
+    # meet one. Each glimpse reads for itself: the mixture of what they say is largest where most of them agree.
+    ("megapixel_easy", Config): {"glimpses": 5, "proxy": 64, "scale": (0.08, 0.1, 0.16), "sigma": (0.02, 0.08)},
+    **{
+        (task, Config): {"glimpses": 6, "proxy": 96, "scale": (0.025, 0.04, 0.08), "sigma": (0.005, 0.04)}
+        for task in MEGAPIXEL
+    },
 }
 RECIPE_CHANGES = {  # by task and model
+    # On a CPU a step of a whole ResNet takes as long as many of the others': the same wall time.
+    ("one_digit", "resnet18"): {"laptop": {"steps": 300, "batch": 32, "learning_rate": 1e-3}},
+    ("identification", "resnet18"): {"laptop": {"steps": 600, "batch": 32, "learning_rate": 1e-3}},
+    ("one_digit", "ram"): {"laptop": {"steps": 7000, "batch": 64}},
+    ("megapixel_easy", "attention_sampling"): {"laptop": {"steps": 1800, "batch": 32}},
+    ("one_digit", "dram"): {"laptop": {"steps": 6000, "batch": 64}},
+    ("identification", "ram"): {"laptop": {"steps": 7000, "batch": 64}},
+    ("identification", "dram"): {"laptop": {"steps": 6000, "batch": 64}},
+    # Full-resolution activations: as many images as a GPU of 80 GB holds, for at least the others' wall time.
+    ("identification_2528", "resnet18"): {
+        "quick": {"steps": 1, "batch": 2, "evaluated": 2},
+        "laptop": {"steps": 100, "batch": 2, "evaluated": 100},
+        "paper": {"steps": 6_000, "batch": 32},
+    },
+    ("identification_2528", "resnet18_144"): {
+        "quick": {"steps": 1, "batch": 2, "evaluated": 2},
+        "laptop": {"steps": 30, "batch": 2, "evaluated": 100},
+        "paper": {"steps": 6_000, "batch": 32},
+    },
     # A step of 144 crops takes as long as many of the others': the same images for at least the same wall time.
     ("mit5k", "resnet18_144"): {
         "quick": {"steps": 1, "batch": 2, "validations": 0},
@@ -90,6 +192,12 @@ RECIPE_CHANGES = {  # by task and model
         "paper": {"steps": 2_000, "batch": 8},
     },
 }
+for changes in (CONFIG_CHANGES, RECIPE_CHANGES):  # the same images enlarged: the same changes, unless said above
+    changes |= {
+        ("identification_2528", *others): change
+        for (task, *others), change in changes.items()
+        if task == "identification" and ("identification_2528", *others) not in changes
+    }
 
 
 def make_job(
@@ -108,7 +216,8 @@ def make_job(
     if model not in MODELS:
         raise UserError(f"model {model!r} is unknown, choose one of {', '.join(MODELS)}.")
     made = MODELS[model][0]
-    sizes = replace(CONFIGS[made][profile], **CONFIG_CHANGES.get((task, made), {}))
+    changes = CONFIG_CHANGES.get((task, made), {}) | CONFIG_CHANGES.get((task, made, profile), {})
+    sizes = replace(CONFIGS[made][profile], **changes)
     training = replace(RECIPES[task][profile], **RECIPE_CHANGES.get((task, model), {}).get(profile, {}))
     return Job(
         task,

@@ -20,7 +20,8 @@ DIGITS = 6  # significant digits kept of a float
 def provenance() -> dict:
     """What produced a number: revision, torch, device, threads, date. Never a host name or a path.
 
-    ``revision`` is the commit of this checkout, "-dirty" where its code differs, "unknown" outside git.
+    ``revision`` is the commit of this checkout, "-dirty" where its code differs; of a copy without its .git, what
+    VSACC_REVISION says, else "unknown".
     """
     return {
         "revision": _revision(),
@@ -92,10 +93,12 @@ def _git(*arguments: str) -> str:
 
 def _revision() -> str:
     try:
-        commit = _git("rev-parse", "--short", "HEAD")
-        return commit + ("-dirty" if _git("status", "--porcelain", "--", *CODE) else "")
+        if (ROOT / ".git").exists():  # else git would answer for whatever repository ROOT happens to lie in
+            commit = _git("rev-parse", "--short", "HEAD")
+            return commit + ("-dirty" if _git("status", "--porcelain", "--", *CODE) else "")
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        pass
+    return os.environ.get("VSACC_REVISION") or "unknown"
 
 
 def _cpu_name() -> str:

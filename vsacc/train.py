@@ -3,9 +3,11 @@
     python -m vsacc.train --task one_digit --profile laptop --seed 0 --out result.json
     torchrun --nproc-per-node 4 -m vsacc.train --task identification --profile paper --resume
 
-Step k is a function of the weights, the optimiser's state, the seed and k alone: data and sampling noise are seeded
-afresh at every step. A checkpoint therefore needs no state of random generators, and a run that was killed and resumed
-ends, on a CPU, bit-equal to one that was not.
+It is one process on one device unless torchrun or srun start more, see :mod:`vsacc.parallel`.
+
+Step k is a function of the weights, the optimiser's state, the seed and k (and of the number of processes, which draw
+noise of their own): data and noise are seeded afresh at every step. A checkpoint therefore needs no state of random
+generators, and a run that was killed and resumed ends, on a CPU, bit-equal to one that was not.
 """
 
 import argparse
@@ -20,9 +22,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from .health import check_health
 from .loss import correct, lower_bound
 from .metrics import evaluate, spread
 from .models import build_model
+from .parallel import launch, part_of, rank_and_world
 from .paths import RUNS, UserError, check_writable, one_sentence_exit
 from .recipes import Job, Recipe, make_job
 from .record import provenance
@@ -32,7 +36,6 @@ from .weights import save_weights
 
 CHECKPOINT_EVERY = 60  # seconds
 NOISE = 2  # this stream's purpose among all that derive from one seed
-COLLAPSED = 0.04  # spread of the places, in half sides, below which every image is looked at in the same places
 
 
 class Run(NamedTuple):
@@ -62,7 +65,12 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def fit(
-    job: Job, resume: bool = True, progress: bool = True, precision: str | None = None, stop_after: int | None = None
+    job: Job,
+    resume: bool = True,
+    progress: bool = True,
+    precision: str | None = None,
+    stop_after: int | None = None,
+    deadline: float = math.inf,
 ) -> Run:
     """Train, on a GPU where there is one, with a checkpoint about every minute under data/runs/<job>.
 
@@ -73,58 +81,58 @@ def fit(
         progress: show a bar.
         precision: Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU.
         stop_after: leave after this step, with a checkpoint, to go on later.
+        deadline: likewise, when time.monotonic() is past this at a row of the history.
 
-    Raises UserError when the bound is no longer a number or every image is looked at in the same places.
+    Raises Stopped, a UserError, when the bound is no longer a number or every image is looked at in the same places.
     """
-    from lightning.fabric import Fabric  # here, because importing it takes seconds that only a training should pay
-
-    if precision is None:
-        precision = "bf16-mixed" if torch.cuda.is_available() else "32-true"
-    local, world = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))  # of torchrun
-    fabric = Fabric(accelerator="auto", devices=local, num_nodes=world // local, precision=precision)
-    fabric.launch()
-    recipe = job.recipe
-    data = open_split(job.task, "train", fabric.device, job.profile)
-    held_out = open_split(job.task, "validation", fabric.device, job.profile) if recipe.validations else None
+    recipe, fabric = job.recipe, launch(precision)
+    part = part_of(recipe.batch, fabric.global_rank, fabric.world_size)
+    with fabric.rank_zero_first():  # what has to be fetched or made is so once
+        data = open_split(job.task, "train", fabric.device, job.profile)
+        held_out = open_split(job.task, "validation", fabric.device, job.profile) if recipe.validations else None
     model = build(job)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
     state = {"model": model, "optimizer": optimizer, "step": 0, "seconds": 0.0, "history": [], "best": {}}
     state["made"] = made = provenance()
+    if fabric.world_size > 1:
+        made["device"] = f"{fabric.world_size} x {made['device']}"
     checkpoint = RUNS / job.name / "checkpoint.pt"
-    if resume and checkpoint.exists():
+    if fabric.broadcast(resume and checkpoint.exists()):
         state |= read_checkpoint(fabric, checkpoint, state)
         if state["step"] < recipe.steps and state["made"]["revision"] != made["revision"]:
             state["made"]["revision"] += f", then {made['revision']}"
     started = saved = time.monotonic()
     before, every = state["seconds"], max(1, recipe.steps // 100)
     interval = every * max(1, recipe.steps // every // max(1, recipe.validations))
-    share = recipe.batch // fabric.world_size
     window: list[Tensor] = []
     bar = tqdm(total=recipe.steps, initial=state["step"], desc=job.task, disable=not progress or fabric.global_rank > 0)
     model.train()
     last = recipe.steps if stop_after is None else min(stop_after, recipe.steps)
     while state["step"] < last:
         step = state["step"]
-        index = step * fabric.world_size + fabric.global_rank
-        batch = data.draw(share, job.seed, index)
-        window.append(train_step(fabric, model, optimizer, recipe, batch, job.seed, index, step))
+        batch = data.draw(recipe.batch, job.seed, step, part)
+        window.append(train_step(fabric, model, optimizer, recipe, batch, job.seed, step))
         state["step"] = step + 1
         bar.update()
         state["seconds"] = before + time.monotonic() - started
         if state["step"] % every == 0 or state["step"] == last:
-            row = summarise(window, step + 1, state["seconds"])
+            row = summarise(fabric, window, step + 1, state["seconds"])
             if held_out and state["step"] % interval == 0 and 2 * step > recipe.steps:
                 row["validation"] = validate(model.module, held_out, state["best"])
             state["history"].append(row)
             window.clear()
             bar.set_postfix({key: f"{row[key]:.3g}" for key in SHOWN if key in row})
             check_health(row, job)
-            if time.monotonic() - saved > CHECKPOINT_EVERY or state["step"] == last:
+            now = time.monotonic()
+            late, due = fabric.broadcast((now > deadline, now - saved > CHECKPOINT_EVERY))  # process 0 decides for all
+            if late or due or state["step"] == last:
                 write_checkpoint(fabric, checkpoint, state)
                 saved = time.monotonic()
+            if late:
+                break
     bar.close()
-    if last == recipe.steps and state["best"]:
+    if state["step"] == recipe.steps and state["best"]:
         model.module.load_state_dict(state["best"]["weights"])
     return Run(model.module, job, state["history"], state["seconds"], state["made"])
 
@@ -138,9 +146,10 @@ def validate(model: nn.Module, held_out: Split, best: dict) -> float:
     return accuracy
 
 
-def train_step(fabric, model, optimizer, recipe: Recipe, batch: Batch, seed: int, index: int, step: int) -> Tensor:
+def train_step(fabric, model, optimizer, recipe: Recipe, batch: Batch, seed: int, step: int) -> Tensor:
     """One step of Adam on Eq. 6; returns the quantities of SHOWN that it saw, without waiting for the device."""
-    torch.manual_seed(derive(seed, index, NOISE))  # the sampling noise of this step and rank
+    # The sampling noise of this step and process; process 0 draws what a single one does.
+    torch.manual_seed(derive(seed, step, NOISE, fabric.global_rank))
     model.module.anneal(step / recipe.steps)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(recipe, step)
@@ -162,25 +171,10 @@ def train_step(fabric, model, optimizer, recipe: Recipe, batch: Batch, seed: int
 SHOWN = ("loss", "accuracy", "log_y", "log_c", "kl", "scale", "spread")
 
 
-def summarise(window: list[Tensor], step: int, seconds: float) -> dict[str, float]:
-    """Means over the steps since the last row, by name."""
-    means = torch.stack(window).mean(0).tolist()
+def summarise(fabric, window: list[Tensor], step: int, seconds: float) -> dict[str, float]:
+    """Means over the steps since the last row and over the processes, by name."""
+    means = fabric.all_reduce(torch.stack(window).mean(0)).tolist()
     return {"step": step, "seconds": round(seconds, 2), **dict(zip(SHOWN, means, strict=False))}
-
-
-def check_health(row: dict[str, float], job: Job) -> None:
-    """Stop a run that can no longer end well, with a sentence that says what was seen."""
-    if not math.isfinite(row["loss"]):
-        raise UserError(
-            f"training stopped at step {row['step']}: the bound is {row['loss']} "
-            f"(log p(y) {row['log_y']:.3g}, log p(c) {row['log_c']:.3g}, KL {row['kl']:.3g}), lower the learning rate."
-        )
-    late = row["step"] >= 0.75 * job.recipe.steps and row["step"] >= 1000
-    if late and row.get("spread", 1.0) < COLLAPSED:
-        raise UserError(
-            f"training stopped at step {row['step']}: every image is looked at in the same places "
-            f"(spread {row['spread']:.3f}, mean scale {row['scale']:.2f}), broaden sigma or lower the ELBO's weights."
-        )
 
 
 def write_checkpoint(fabric, path: Path, state: dict) -> None:
@@ -235,10 +229,9 @@ def main() -> None:
     job = make_job(options.task, options.profile, options.model, options.seed)
     if options.out:
         check_writable(options.out.parent)
-    run = fit(job, resume=options.resume)
-    if int(os.environ.get("RANK", 0)) > 0:  # of torchrun: one process tells for all
+    row = result(run := fit(job, resume=options.resume))
+    if rank_and_world()[0] > 0:  # one process tells for all
         return
-    row = result(run)
     if options.out:
         save_weights(run.model, row, options.out.with_suffix(".safetensors"))
     shown = ("test_accuracy", "localised", "scale", "seconds", "parameters")

@@ -4,8 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+import torch
 from torch import nn
 
 from .model import Config
@@ -14,9 +13,17 @@ from .paths import WEIGHTS, UserError, write_atomic
 from .tasks import kind_of
 
 
-def save_weights(model: nn.Module, card: dict, path: Path) -> None:
-    """Write ``path`` (.safetensors) and the card beside it (.json); the card last, so that it vouches for both."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+def save_weights(model: nn.Module, card: dict, path: Path, dtype: torch.dtype | None = None) -> None:
+    """Write ``path`` (.safetensors) and the card beside it (.json); the card last, so that it vouches for both.
+
+    ``dtype``: of the floating-point tensors in the file, such as torch.bfloat16 to halve it; None leaves them.
+    """
+    from safetensors.torch import save  # here: a machine for training need not have it
+
+    tensors = {
+        name: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
+        for name, value in model.state_dict().items()
+    }
     write_atomic(path, save(tensors))
     write_atomic(path.with_suffix(".json"), json.dumps(card, indent=1, allow_nan=False) + "\n")
 
@@ -43,7 +50,13 @@ def open_trained(name: str) -> tuple[nn.Module, dict]:
 
 
 def load_into(model: nn.Module, config: Config | Plain, path: Path) -> nn.Module:
-    """Load weights into a model built from ``config``. Raises UserError unless card, file and model agree."""
+    """Load weights into a model built from ``config``, in the model's own precision whatever the file's.
+
+    Raises UserError unless card, file and model agree.
+    """
+    from safetensors import SafetensorError  # here: a machine for training need not have it
+    from safetensors.torch import load
+
     card = read_card(path)
     had, wanted = asdict(read_config(card["model"], card["config"])), asdict(config)
     if had != wanted:

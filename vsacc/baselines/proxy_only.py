@@ -14,13 +14,14 @@ class ProxyOnly(Model):
     Args:
         config: ``channels``, ``proxy``, its noise and the sizes of the crop network are taken from it.
         classes: K.
+        many: they are K questions of yes or no.
     """
 
-    def __init__(self, config: Config, classes: int):
+    def __init__(self, config: Config, classes: int, many: bool = False):
         super().__init__()
         self.side, self.noise = config.proxy, Corruption(config.noise, 0.0, config.noise_level)
         self.read = make_crop_network(config, config.proxy)
-        self.likelihood = PooledLikelihood(config.features, classes)
+        self.likelihood = PooledLikelihood(config.features, classes, many)
 
     def forward(self, images: Tensor | Images) -> Output:
         c = self.noise(proxy(images, self.side), self.training)  # (B, C, J, J)

@@ -16,14 +16,14 @@ class RandomGlimpses(Model):
 
     Args:
         config: a saccader's; ``glimpses``, ``size``, ``scale`` and the sizes of the crop network are taken from it.
-        labels: long (O,) or (O, O), the class of every combination of objects.
+        labels, many: see :func:`vsacc.model.make_likelihood`.
     """
 
-    def __init__(self, config: Config, labels: Tensor):
+    def __init__(self, config: Config, labels: Tensor, many: bool = False):
         super().__init__()
         self.config = config
         self.crop = make_crop_network(config, config.size)
-        self.likelihood = make_likelihood(config, labels)
+        self.likelihood = make_likelihood(config, labels, many)
 
     def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
         c, s = proxy(images, self.config.proxy), self.config.scale[1]

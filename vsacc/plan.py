@@ -1,0 +1,105 @@
+"""What is to be run, as data: every system on every task, the most valuable rows first.
+
+The paper's Table 1 asks for one task at two sizes; the profile "paper" adds the sum of two digits and megapixel MNIST,
+the task of attention sampling. The profile "laptop" has the sizes that a CPU trains in minutes. "quick" runs a few
+steps of every pair of the other two, to see that all of it works.
+"""
+
+from typing import NamedTuple
+
+from .models import MODELS
+from .recipes import AS_PUBLISHED, Job, make_job
+from .rows import row_name
+from .tasks import KINDS
+
+SEEDS = 3
+VARIANTS = {  # name: changes to the configuration and to the recipe
+    "": ({}, {}),
+    # All that the paper chose otherwise: Eq. 6 with its own weights too.
+    "as_published": (
+        {name: getattr(AS_PUBLISHED, name) for name in ("posterior", "likelihood", "inhibition")},
+        {"weight_c": 1.0, "weight_kl": 1.0},
+    ),
+    # How attention sampling draws, and the gradient of its authors' code: notebook 07.
+    "reference_gradient": ({"gradient": "reference"}, {}),
+    "with_replacement": ({"replacement": True}, {}),
+}
+PEERS = ("attention_sampling", "dram", "ram")
+
+
+class Cell(NamedTuple):
+    """A cell of the table; it is run with the seeds 0, 1, ... below ``seeds``."""
+
+    task: str
+    model: str
+    variant: str = ""
+    seeds: int = SEEDS
+
+
+PAPER = (
+    Cell("identification", "saccader"),
+    Cell("identification_2528", "saccader"),
+    Cell("megapixel", "attention_sampling"),
+    Cell("megapixel", "saccader"),
+    Cell("sum", "saccader"),
+    *(Cell("identification", model) for model in ("resnet18", *PEERS)),
+    Cell("identification", "saccader", "as_published"),
+    Cell("identification_2528", "resnet18_144"),
+    Cell("identification_2528", "resnet18"),
+    *(Cell("identification_2528", model) for model in PEERS),
+    Cell("identification_2528", "saccader", "as_published"),
+    *(Cell("sum", model) for model in ("resnet18", *PEERS)),
+    Cell("sum", "saccader", "as_published"),
+    *(Cell("megapixel", model) for model in ("resnet18_144", "dram", "ram")),
+    Cell("megapixel", "saccader", "as_published"),
+)
+LAPTOP = (
+    Cell("identification", "saccader"),
+    *(Cell("mit5k", model) for model in ("saccader", "proxy_only", "resnet18_144")),
+    *(Cell("one_digit", model) for model in ("saccader", *PEERS, "resnet18", "proxy_only", "random")),
+    *(Cell("megapixel_easy", model) for model in ("attention_sampling", "saccader", "proxy_only", "random")),
+    Cell("megapixel_easy", "attention_sampling", "reference_gradient"),
+    Cell("megapixel_easy", "attention_sampling", "with_replacement"),
+    *(Cell("identification", model, seeds=1) for model in (*PEERS, "resnet18", "random")),
+    *(Cell("mit5k", model) for model in (*PEERS, "random")),
+)
+CELLS = {"paper": PAPER, "laptop": LAPTOP}
+CELLS["quick"] = tuple({cell._replace(seeds=1): None for cell in (*LAPTOP, *PAPER)})  # each once, in their order
+QUICK = {"steps": 2, "batch": 4, "evaluated": 20, "validations": 0}
+
+
+class Planned(NamedTuple):
+    """A run of the plan. minutes: of its training, where they are known, on one thread of a 2.8 GHz CPU."""
+
+    job: Job
+    variant: str = ""
+    minutes: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its row."""
+        return row_name(self.job, self.variant)
+
+
+def plan(profile: str) -> list[Planned]:
+    """All runs of a profile ("quick", "laptop" or "paper") in their order: every cell with seed 0, then with 1..."""
+    cells = CELLS[profile]
+    return [
+        Planned(planned_job(profile, cell, seed), cell.variant, MINUTES.get((profile, cell.task, cell.model)))
+        for seed in range(SEEDS)
+        for cell in cells
+        if seed < cell.seeds and cell.task in KINDS and cell.model in MODELS
+    ]
+
+
+def planned_job(profile: str, cell: Cell, seed: int) -> Job:
+    config, recipe = VARIANTS[cell.variant]
+    job = make_job(cell.task, profile, cell.model, seed, config, recipe)
+    if profile != "quick":
+        return job
+    short = {name: min(value, getattr(job.recipe, name) or value) for name, value in QUICK.items()}
+    return make_job(cell.task, profile, cell.model, seed, config, recipe | short)
+
+
+MINUTES: dict[tuple[str, str, str], float] = {  # by profile, task and model
+}
