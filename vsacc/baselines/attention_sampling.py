@@ -10,7 +10,12 @@ learns because F depends on how much of it each patch has.
 
 Where this differs from the published model: features have norm sqrt(F) instead of 1, so that the linear layer on them
 starts at the usual scale; a patch over the border repeats the border's pixels instead of zeros; and in evaluation the
-draws are a function of the batch, so that a model that looks twice sees the same.
+draws are a function of the batch, so that a model that looks twice sees the same. ``bright``, ``jitter`` and ``scale``
+are ours too; at their defaults they do nothing.
+
+N draws out of many positions are a poll, and a poll errs: of five digits, three alike, 10 even draws name the majority
+in 88 % of the images, however well each digit is read. Without replacement they do better only where the cells of the
+view are so coarse that a digit fills a few of them: 94 % at four.
 
 Shapes: B batch, C channels, A side of the view, K = A * A positions, N patches, L side of a patch, F features.
 """
@@ -51,7 +56,14 @@ class AttentionConfig:
 
 
 class AttentionSampling(Model):
-    """Args: config; classes: K of the task. Raises ValueError for an unknown reader."""
+    """A classifier of what is drawn from an attention over a coarse view.
+
+    Args:
+        config: see there.
+        classes: of the task.
+
+    Raises ValueError for an unknown reader.
+    """
 
     def __init__(self, config: AttentionConfig, classes: int):
         super().__init__()

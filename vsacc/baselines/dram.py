@@ -9,8 +9,12 @@ Two recurrent levels share the work: the lower one reads glimpses and names the 
     r2_t = LSTM(r1_t, r2_{t-1})
     y ~ softmax(O r1_T)
 
+The emission of a laptop is spatial instead, see ``vsacc.baselines.emission``, on the context's map: a linear layer does
+not begin to localise within its few thousand steps. The convolutions are the workbook's own crop network.
+
 Nothing leads from the context to r1 but the places, so it cannot answer by itself. The class is trained by
-cross-entropy, the places by REINFORCE with a learned baseline and the reward of a right answer.
+cross-entropy, the places by REINFORCE with a learned baseline and the reward of a right answer. r2 reads r1 detached,
+so that the noise of the one does not disturb the other.
 """
 
 from dataclasses import dataclass
@@ -40,14 +44,18 @@ class DramConfig:
     features: int = 128  # of a glimpse
     widths: tuple[int, ...] = (64, 128)  # of the convolutions over glimpses
     context_widths: tuple[int, ...] = (32, 32)  # of those over the coarse view
-    emission: str = "spatial"  # or "dense", as published
+    emission: str = "spatial"  # or "dense", as published; see vsacc.baselines.emission
     sigma: tuple[float, float] = (0.1, 0.5)  # in the end and in the beginning
     idle: float = 0.1  # share of a training before the places are learned
     grey: float = 0.0  # the level that pixels are measured from
 
 
 class Dram(Model):
-    """Its ``where`` and ``glimpses`` are the retina's finest squares, the only ones that show an image's own pixels."""
+    """Its ``where`` and ``glimpses`` are the retina's finest squares.
+
+    Args:
+        classes: K.
+    """
 
     def __init__(self, config: DramConfig, classes: int):
         super().__init__()
