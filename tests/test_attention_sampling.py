@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from vsacc.baselines import attention_sampling
 from vsacc.baselines.attention_sampling import AttentionConfig, AttentionSampling, places
 from vsacc.baselines.enumeration import ordered_samples, probabilities
+from vsacc.baselines.expectation import expectation, sample
 from vsacc.metrics import evaluate
 from vsacc.noise import Corruption
 from vsacc.recipes import make_job
@@ -210,3 +211,27 @@ def test_a_job_of_every_profile(task, digits):
         model = AttentionSampling(job.config, len(kind_of(task).classes)).eval()
         scores = evaluate(model, open_split(task, "test").fixed(4), glimpses=3)
         assert scores.localised is not None and len(scores.predictions) == 4
+
+
+def test_the_published_sizes():
+    """Of megapixel MNIST, where their model was published."""
+    config = make_job("megapixel", "paper", "attention_sampling").config
+    assert (config.view, config.size, config.glimpses, config.reader, config.features) == (180, 50, 10, "published", 32)
+    assert (config.scale, config.jitter, config.replacement, config.entropy) == (0.0, False, False, 1e-4)
+
+
+def test_a_poll_errs():
+    """What the head of the module says of 10 draws: five digits, three alike, each read without fail."""
+    rng, images = torch.Generator().manual_seed(0), 20_000
+    label = torch.randint(10, (images, 1), generator=rng)
+    other = (label + torch.randint(1, 10, (images, 2), generator=rng)) % 10
+    digits = torch.cat([label, label, label, other], 1)
+    for cells, share in ((4, 0.94), (100, 0.88)):  # to a digit
+        shown = digits.repeat_interleave(cells, 1)
+        log_a = torch.full(shown.shape, 1 / shown.shape[1]).log()
+        drawn = sample(log_a, 10, False, rng)
+        votes = expectation(F.one_hot(shown.gather(1, drawn), 10).float(), log_a.gather(1, drawn), False)
+        ties = 1e-6 * torch.rand(votes.shape, generator=rng)
+        assert ((votes + ties).argmax(1, keepdim=True) == label).float().mean().item() == pytest.approx(
+            share, abs=0.008
+        )

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from vsacc.classifier import PooledLikelihood, SetLikelihood, crop_network
+from vsacc.classifier import AnyLikelihood, PooledLikelihood, SetLikelihood, crop_network
 from vsacc.datasets.cluttered import TASKS, label_table
 
 
@@ -61,6 +61,35 @@ def test_the_order_of_the_glimpses_does_not_matter(kind):
     logits = likelihood(features)
     torch.testing.assert_close(logits, likelihood(features.flip(1)))
     torch.testing.assert_close(logits.exp().sum(-1), torch.ones(3))
+
+
+def test_an_object_is_there_where_some_glimpse_shows_it():
+    """Against the sum over all 2^T cases of which glimpses show it."""
+    torch.manual_seed(0)
+    likelihood = AnyLikelihood(16, 10).double()
+    features = torch.randn(5, 3, 16, dtype=torch.float64)
+    shows = likelihood.read(features).sigmoid()  # (5, 3, 10)
+    expected = torch.zeros(5, 10, dtype=torch.float64)
+    for case in itertools.product((False, True), repeat=3):
+        chance = torch.where(torch.tensor(case)[:, None], shows, 1 - shows).prod(1)
+        expected += any(case) * chance
+    torch.testing.assert_close(likelihood(features).sigmoid(), expected)
+
+
+@pytest.mark.parametrize("score", [-200.0, 200.0])
+def test_however_sure_the_odds_are_finite(score):
+    likelihood = AnyLikelihood(1, 10)
+    torch.nn.init.constant_(likelihood.read.weight, score)
+    odds = likelihood(torch.ones(1, 2, 1))
+    odds.sum().backward()
+    assert odds.isfinite().all() and likelihood.read.weight.grad.isfinite().all()
+    assert (odds * score > 0).all()
+
+
+def test_log_odds_of_many_questions_are_not_normalised():
+    torch.manual_seed(0)
+    likelihood, features = PooledLikelihood(16, 10, many=True), torch.randn(5, 3, 16)
+    torch.testing.assert_close(likelihood(features), likelihood.dense(features.mean(1)))
 
 
 def test_no_likelihood_underflows():

@@ -97,6 +97,18 @@ def test_revision_outside_git_is_unknown(tmp_path, monkeypatch):
     assert provenance()["revision"] == "unknown"
 
 
+def test_a_copy_without_its_git_says_what_it_was_told(repository, monkeypatch):
+    """And never the commit of another repository that it happens to lie in."""
+    folder, _ = repository
+    (folder / "copy").mkdir()
+    monkeypatch.setattr(record, "ROOT", folder / "copy")
+    assert provenance()["revision"] == "unknown"
+    monkeypatch.setenv("VSACC_REVISION", "abc1234")
+    assert provenance()["revision"] == "abc1234"
+    monkeypatch.setattr(record, "ROOT", folder)
+    assert provenance()["revision"] != "abc1234"  # a checkout knows better
+
+
 def test_provenance_names_the_device_but_not_the_machine():
     made = provenance()
     assert made["device"] and made["threads"] == torch.get_num_threads()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .cost_table import inference, paper_saccader, random_images, training
+from .cost_table import CONTENDERS, inference, random_images, training
 from .measure import Work, measure
 from .model import Saccader
 from .sampler import Images, glimpse, proxy
@@ -29,7 +29,7 @@ def shares(side: int, batch: int, rounds: int, budget: float, progress: bool = T
     images = random_images(batch, 1, side, device)
     rows = []
     for mode in ("inference", "training"):
-        model = paper_saccader(1).to(device, memory_format=torch.channels_last).train(mode == "training")
+        model = CONTENDERS["saccader"].make(1).to(device, memory_format=torch.channels_last).train(mode == "training")
         with torch.no_grad():
             parts = split(model, images)
         if mode == "training":

@@ -20,7 +20,7 @@ from .store_write import write_strips
 
 IN_MEMORY = 10_000  # largest side that is held in memory
 STRIP = 256  # rows of random pixels made at once
-NAMES = ("saccader", "144 crops, naive", "whole image")
+NAMES = ("saccader", "attention sampling", "RAM", "DRAM", "144 crops, naive", "whole image")
 HEAVY = {name for name in NAMES if CONTENDERS[name].heavy}
 
 

@@ -1,4 +1,4 @@
-"""The right half of the paper's Table 1: parameters, memory and time of a saccader and of ResNet-18, side by side.
+"""The right half of the paper's Table 1: parameters, memory and time of every system, side by side.
 
 Weights and pixels are random: neither changes the cost. "bytes" is the peak of everything beyond the uint8 images:
 weights, activations, and in training gradients and Adam's moments. "resident" is the part of it that is there between
@@ -15,12 +15,14 @@ from torch import nn
 from .baselines.resnet import GRID, CropsResNet, WholeResNet, crop_grid
 from .loss import lower_bound
 from .measure import Work, largest_batch, measure, peak_bytes
-from .model import Model, Saccader
-from .recipes import PAPER_SIZE
-from .sampler import Pyramid, build_pyramid
+from .model import Model
+from .models import build_model
+from .recipes import make_job
+from .sampler import Images, Pyramid, build_pyramid
 from .tasks import KINDS
 
-KIND = KINDS["identification"]
+TASK = "identification_2528"
+KIND = KINDS[TASK]
 CLASSES = len(KIND.classes)
 EPOCH = 60_000  # images
 PRINTED = {  # the paper's own column at 2528 x 2528: parameters, bytes at batch 160, seconds per epoch
@@ -38,20 +40,36 @@ class Contender(NamedTuple):
     heavy: bool = False
 
 
-def paper_saccader(channels: int) -> Saccader:
-    return Saccader(replace(PAPER_SIZE, channels=channels), KIND.labels)
+def paper_size(method: str) -> Contender:
+    """A model as profile paper trains it."""
+
+    def make(channels: int) -> Model:
+        return build_model(method, replace(make_job(TASK, "paper", method).config, channels=channels), KIND)
+
+    return Contender(method, make)
 
 
 CONTENDERS = {
-    "saccader": Contender("saccader", paper_saccader),
+    "saccader": paper_size("saccader"),
+    "attention sampling": paper_size("attention_sampling"),
+    "RAM": paper_size("ram"),
+    "DRAM": paper_size("dram"),
     "144 crops, checkpointed": Contender("resnet18_144", lambda channels: CropsResNet(CLASSES, channels)),
     "144 crops, naive": Contender("resnet18_144", lambda channels: CropsResNet(CLASSES, channels, None), True),
     "whole image": Contender("resnet18", lambda channels: WholeResNet(CLASSES, channels), True),
 }
 
 
-def table(side: int, batches: tuple[int, int], rounds: int, budget: float, progress: bool = True) -> list[dict]:
-    """A row per contender and mode at ``side``; every contender for colour images, the saccader for grey ones too.
+def table(
+    side: int,
+    channels: int,
+    names: list[str],
+    batches: tuple[int, int],
+    rounds: int,
+    budget: float,
+    progress: bool = True,
+) -> list[dict]:
+    """A row per mode and contender of ``names``.
 
     batches: in inference and in training; halved for a contender that does not fit. One that never does has a row with
     seconds None.
@@ -59,10 +77,8 @@ def table(side: int, batches: tuple[int, int], rounds: int, budget: float, progr
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = []
     for mode, batch in zip(("inference", "training"), batches, strict=True):
-        for channels in (3, 1):
-            images = random_images(batch, channels, side, device)
-            names = list(CONTENDERS) if channels == 3 else ["saccader"]
-            rows += contest(mode, images, names, rounds, budget, progress)
+        images = random_images(batch, channels, side, device)
+        rows += contest(mode, images, names, rounds, budget, progress)
     return rows
 
 
@@ -81,10 +97,9 @@ def contest(
     for name in names:
         method, make, heavy = CONTENDERS[name]
         model = make(channels).to(images.flat.device, memory_format=torch.channels_last).train(mode == "training")
-        step = training if mode == "training" else inference
 
-        def work_of(size: int, model: Model = model, step: Callable[[Model, Pyramid], Work] = step) -> Work:
-            return step(model, images._replace(flat=images.flat[:size]))
+        def work_of(size: int, model: Model = model) -> Work:
+            return WORK[mode](model, images._replace(flat=images.flat[:size]))
 
         smallest = 2 if mode == "training" else 1  # batch norm cannot train on one image
         size = largest_batch(work_of, batch, smallest, lambda size, heavy=heavy: heavy * size * need)
@@ -95,7 +110,7 @@ def contest(
         }  # fmt: skip
         if size:
             works[name] = work_of(size)
-    costs = measure(works, rounds, budget, f"{mode}, {channels} channel(s)" if progress else None)
+    costs = measure(works, rounds, budget, f"{mode}, side {images.sizes[0][0]}" if progress else None)
     for name, row in rows.items():
         cost = costs.get(name)
         row |= {"seconds": cost and cost.seconds / row["batch"], "bytes": cost and cost.bytes + row["resident"]}
@@ -119,7 +134,7 @@ def with_ratios(rows: list[dict]) -> list[dict]:
     return rows
 
 
-def inference(model: Model, images: Pyramid) -> Work:
+def inference(model: Model, images: Images) -> Work:
     """Logits of a batch, without gradients."""
 
     @torch.no_grad()
@@ -129,9 +144,9 @@ def inference(model: Model, images: Pyramid) -> Work:
     return work
 
 
-def training(model: Model, images: Pyramid) -> Work:
+def training(model: Model, images: Images) -> Work:
     """A step of AdamW, whose moments are there before the first call; gradients are gone after each."""
-    labels = torch.arange(len(images.flat), device=images.flat.device) % CLASSES
+    labels = torch.arange(images.shape[0], device=next(model.parameters()).device) % CLASSES
     optimizer = torch.optim.AdamW(model.parameters())
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -145,6 +160,9 @@ def training(model: Model, images: Pyramid) -> Work:
         optimizer.zero_grad()
 
     return work
+
+
+WORK: dict[str, Callable[[Model, Images], Work]] = {"inference": inference, "training": training}
 
 
 def resident_bytes(model: nn.Module, mode: str) -> int:

@@ -107,8 +107,8 @@ class MovingSplit(EndlessSplit):
 
     digits: Digits
     protocol = (
-        f"moving digit, {moving.FRAMES} frames of {cluttered.CANVAS} x {cluttered.CANVAS}, a band of {moving.BAND} rows "
-        f"or columns hidden in each, {moving.DISTRACTORS} still distractors, 10 classes"
+        f"moving digit, {moving.FRAMES} frames of {cluttered.CANVAS} x {cluttered.CANVAS}, a band of {moving.BAND} "
+        f"rows or columns hidden in each, {moving.DISTRACTORS} still distractors, 10 classes"
     )
 
     def draw(self, size: int, seed: int, index: int, part: slice = ALL) -> Batch:

@@ -10,7 +10,10 @@ from matplotlib.figure import Figure
 from .style import BLACK, BLUE, GREEN, GREY, METHODS, ORANGE, PURPLE, SKY, VERMILION
 
 COLOURS = METHODS | {"glimpse": GREY}
-MARKERS = {"saccader": "o", "resnet18_144": "s", "resnet18": "^", "glimpse": "."}
+MARKERS = {  # by method, or by name where two names share one
+    **{"saccader": "o", "attention_sampling": "D", "ram": "v", "dram": "P", "glimpse": "."},
+    **{"resnet18": "^", "resnet18_144": "s", "144 crops, checkpointed": "X"},
+}
 PARTS = (VERMILION, BLUE, GREEN, ORANGE, PURPLE, SKY, BLACK)
 MODES = {"inference": 1.0, "training": 0.45}  # opacity of a bar
 
@@ -61,7 +64,7 @@ def against_side(rows: list[dict], slopes: dict[str, dict[str, float | None]]) -
 
     Memory is what is held beyond images and weights. A side that was read from a store on disk has an open marker.
     """
-    figure = Figure(figsize=(10, 3.9))
+    figure = Figure(figsize=(10, 4.6))
     left, right = figure.subplots(1, 2)
     for name in dict.fromkeys(row["name"] for row in rows):
         ran = [row for row in rows if row["name"] == name and row["seconds"] is not None]
@@ -85,8 +88,33 @@ def against_side(rows: list[dict], slopes: dict[str, dict[str, float | None]]) -
         axes.set_xticks(ticks, [f"{side:,}" for side in ticks], rotation=30)
         axes.minorticks_off()
         axes.set(xlabel="side of the image, pixels", ylabel=label)
-        axes.legend(loc="upper left", fontsize=8)
-        axes.set_ylim(top=axes.get_ylim()[1] * 20)  # room for the legend
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.27), ncols=2, fontsize=8)
+    return figure
+
+
+def roofline(rows: list[dict], flops: float, bandwidth: float) -> Figure:
+    """Operations a second against operations a byte, on logarithmic axes, under the roof of the machine.
+
+    rows: with "intensity" in operations a byte, "flops" and "seconds" per image; filled markers are inference, open
+    ones training. flops, bandwidth: the machine's peaks, operations and bytes a second.
+    """
+    figure = Figure(figsize=(8, 4.2))
+    axes = figure.subplots()
+    ridge = flops / bandwidth
+    reach = [row["intensity"] for row in rows] + [ridge]
+    low, high = min(reach) / 3, max(reach) * 3
+    axes.loglog([low, ridge, high], [low * bandwidth, flops, flops], color=BLACK, label="the machine's roof")
+    for row in rows:
+        marker, colour = MARKERS.get(row["name"], MARKERS[row["method"]]), COLOURS[row["method"]]
+        filled = row["mode"] == "inference"
+        look = {"color": colour, "markersize": 8, "mfc": colour if filled else "white", "clip_on": False}
+        at = row["intensity"], row["flops"] / row["seconds"]
+        axes.plot(*at, marker, label=row["name"] if filled else None, **look)
+    for mode, inside in (("inference", GREY), ("training", "white")):
+        axes.plot([], [], "o", color=GREY, mfc=inside, label=mode)
+    axes.set(xlabel="operations per byte that must move", ylabel="operations per second", xlim=(low, high))
+    axes.grid(True)
+    figure.legend(loc="outside right upper", fontsize=8.5)
     return figure
 
 

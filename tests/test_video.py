@@ -1,0 +1,136 @@
+"""Videos: a container in which glimpse i is cut from frame i, and the saccader over it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vsacc.baselines.random_glimpses import RandomGlimpses
+from vsacc.loss import lower_bound
+from vsacc.metrics import best_iou, centre_inside, evaluate
+from vsacc.model import Config, Output, Saccader
+from vsacc.sampler import build_pyramid, glimpse, proxy
+from vsacc.tasks import Batch
+from vsacc.video import Video, build_video, face, still
+
+FRAMES = 3
+TINY = Config(
+    hidden=16, features=12, proxy_widths=(4, 8), crop_widths=(8, 8), glimpses=FRAMES, inhibition=False, channels=2,
+)  # fmt: skip
+PARTS = {"spatial": {}, "dense": {"posterior": "dense"}, "pooled": {"likelihood": "pooled"}}
+
+
+@pytest.fixture
+def frames():
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (4, FRAMES, 2, 70, 101), dtype=torch.uint8, generator=rng)
+
+
+@pytest.fixture(params=PARTS)
+def model(request):
+    torch.manual_seed(0)
+    return Saccader(replace(TINY, **PARTS[request.param]), torch.arange(10))
+
+
+def test_a_glimpse_is_cut_from_its_own_frame(frames):
+    """Of every frame by itself, at scales that read different levels of its pyramid."""
+    video = build_video(frames)
+    where = torch.rand(4, FRAMES, 3) * torch.tensor([0.8, 1, 1]) + torch.tensor([0.1, -0.5, -0.5])
+    seen, small = glimpse(video, where, 16), proxy(video, 16)
+    for i in range(FRAMES):
+        alone = build_pyramid(frames[:, i])
+        torch.testing.assert_close(seen[:, i], glimpse(alone, where[:, i], 16), rtol=0, atol=0)
+        torch.testing.assert_close(small[:, i], proxy(alone, 16), rtol=0, atol=0)
+    for level, (height, width) in enumerate(video.sizes):
+        assert video.level(level).shape == (4, FRAMES, 2, height, width)
+    assert video.level(0).equal(frames) and video.shape == (4, 2)
+
+
+def test_a_look_too_many_is_refused(frames):
+    with pytest.raises(ValueError, match="4 glimpses do not fit a video of 3 frames"):
+        glimpse(build_video(frames), torch.rand(4, FRAMES + 1, 3), 8)
+
+
+def test_a_video_in_which_nothing_moves_is_a_still_image(model, frames):
+    image = build_pyramid(frames[:, 0])
+    for training in (True, False):
+        model.train(training)
+        torch.manual_seed(1)
+        expected = model(image)
+        torch.manual_seed(1)
+        output = model(still(image, FRAMES))
+        for part, other in zip(output[:3], expected[:3], strict=True):
+            torch.testing.assert_close(part, other)
+        for name, term in expected.terms.items():
+            torch.testing.assert_close(output.terms[name], term)
+
+
+def test_a_step_sees_its_frame_and_those_before(model, frames):
+    """Another last frame changes the last glimpse alone; another first one changes them all."""
+    model.eval()
+    seen = model(build_video(frames))
+    for changed in range(FRAMES):
+        other = frames.clone()
+        other[:, changed] = 255 - other[:, changed]
+        output = model(build_video(other))
+        differs = [not output.where[:, i].equal(seen.where[:, i]) for i in range(FRAMES)]
+        assert differs == [i >= changed for i in range(FRAMES)]
+        glimpses = [not output.glimpses[:, i].equal(seen.glimpses[:, i]) for i in range(FRAMES)]
+        assert glimpses == differs
+
+
+def test_looking_at_the_first_frames_only(model, frames):
+    model.eval()
+    whole, part = model(build_video(frames)), model(build_video(frames), glimpses=2)
+    torch.testing.assert_close(part.where, whole.where[:, :2])
+    torch.testing.assert_close(part.logits, model(build_video(frames[:, :2]), glimpses=2).logits)
+
+
+def test_every_parameter_learns_from_a_video(model, frames):
+    output = model(build_video(frames))
+    lower_bound(output.logits, torch.tensor([0, 3, 5, 9]), output.terms).loss.backward()
+    idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert set(idle) <= {"vrnn.inhibit"}  # switched off
+
+
+def test_the_last_glimpse_alone_teaches_the_memory(frames):
+    """The gradient of where it looks at last runs back through h_{i-1} into the recurrence."""
+    model = Saccader(TINY, torch.arange(10))
+    model(build_video(frames)).glimpses[:, -1].square().sum().backward()
+    assert model.vrnn.cell.weight_hh.grad.abs().sum() > 0
+    assert model.vrnn.cell.weight_ih.grad.abs().sum() > 0
+
+
+def test_random_glimpses_look_at_every_frame_too(frames):
+    model, video = RandomGlimpses(TINY, torch.arange(10)), build_video(frames)
+    output = model(video)
+    assert output.logits.shape == (4, 10)
+    torch.testing.assert_close(output.glimpses, glimpse(video, output.where, 32))
+
+
+def test_noise_is_drawn_for_every_frame(frames):
+    model = Saccader(replace(TINY, noise="dropout", noise_level=0.9), torch.arange(10))
+    c, views = model.see(still(build_pyramid(frames[:, 0]), FRAMES), FRAMES)
+    assert c.shape == (FRAMES, 4, 2, 32, 32) and len(views) == FRAMES
+    assert not c[0].equal(c[1])
+
+
+WHERE = torch.tensor([[[0.2, 0.0, 0.0], [0.1, 0.5, 0.5]]])  # boxes [-.2, .2]^2, then [.4, .6]^2
+BOXES = torch.tensor([[[[-0.1, -0.1, 0.3, 0.3]], [[-0.1, -0.1, 0.3, 0.3]], [[0.0, 0.0, 0.1, 0.1]]]])
+
+
+def test_a_glimpse_faces_the_boxes_of_its_own_frame():
+    """The same box in both frames: the first glimpse holds its centre (.1, .1), the second looks elsewhere."""
+    pairs = face(WHERE, BOXES)
+    assert centre_inside(*pairs).tolist() == [[[True], [False]]]
+    torch.testing.assert_close(best_iou(*pairs), torch.tensor([[[0.09 / 0.23], [0.0]]]))
+
+
+def test_evaluation_holds_glimpses_against_their_frames():
+    class Oracle(torch.nn.Module):
+        def forward(self, images):
+            return Output(torch.tensor([[0.0, 1.0]]), WHERE, None, {})
+
+    video = Video(torch.zeros(1, 3, 1, 16, dtype=torch.uint8), ((4, 4),))
+    scores = evaluate(Oracle(), [Batch(video, torch.tensor([1]), BOXES)])
+    assert scores.found.tolist() == [[[True], [False]]] and scores.localised == 0.5
