@@ -172,6 +172,7 @@ RECIPE_CHANGES = {  # by task and model
     ("identification", "resnet18"): {"laptop": {"steps": 600, "batch": 32, "learning_rate": 1e-3}},
     ("one_digit", "ram"): {"laptop": {"steps": 4500, "batch": 64}},
     ("megapixel_easy", "attention_sampling"): {"laptop": {"steps": 1800, "batch": 32}},
+    ("identification", "attention_sampling"): {"laptop": {"steps": 2500}},
     ("one_digit", "dram"): {"laptop": {"steps": 4500, "batch": 64}},
     ("identification", "ram"): {"laptop": {"steps": 4500, "batch": 64}},
     ("identification", "dram"): {"laptop": {"steps": 4500, "batch": 64}},
