@@ -187,6 +187,11 @@ RECIPE_CHANGES = {  # by task and model
         "laptop": {"steps": 30, "batch": 2, "evaluated": 100},
         "paper": {"steps": 6_000, "batch": 32},
     },
+    ("megapixel", "resnet18_144"): {
+        "quick": {"steps": 1, "batch": 2, "evaluated": 2},
+        "laptop": {"steps": 10, "batch": 2, "evaluated": 100},
+        "paper": {"steps": 8_000, "batch": 32},
+    },
     # A step of 144 crops takes as long as many of the others': the same images for at least the same wall time.
     ("mit5k", "resnet18_144"): {
         "quick": {"steps": 1, "batch": 2, "validations": 0},

@@ -147,7 +147,7 @@ def accuracy_table(groups: list[Group]) -> str:
     for side, task, system, method, accuracy, spread in PAPER:
         printed = f"{100 * accuracy:.4g}" + ("" if spread is None else f"{HARD}±{HARD}{spread:g}")
         found = [find(groups, task, system, profile) for profile in PROFILES]
-        ours = [marked(each) for each in found]
+        ours = [told(each) for each in found]
         rows.append([str(side), task, method, f"`{system}`", printed, *ours])
     return markdown(head, rows, left=4)
 
