@@ -6,19 +6,28 @@ import pytest
 import torch
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vsacc import cost, cost_parts, cost_sides, cost_table
+from vsacc import cost, cost_floor, cost_parts, cost_sides, cost_table, recipes
 from vsacc.baselines import resnet
+from vsacc.baselines.attention_sampling import AttentionConfig
+from vsacc.baselines.dram import DramConfig
+from vsacc.baselines.ram import RamConfig
 from vsacc.measure import Cost
 from vsacc.model import Config, Saccader
 from vsacc.sampler import build_pyramid
 
 KEYS = {"part", "name", "method", "mode", "side", "channels", "batch", "seconds", "bytes", "ratio"}
 TINY = Config(hidden=16, features=12, proxy_widths=(4, 8), crop_widths=(8, 8), glimpses=3)
+OTHERS = {
+    AttentionConfig: AttentionConfig(features=12, widths=(4,), crop_widths=(8, 8)),
+    RamConfig: RamConfig(glimpses=2, hidden=16, features=12),
+    DramConfig: DramConfig(glimpses=2, hidden=16, features=12, widths=(8, 8), context_widths=(4, 4)),
+}
 
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
     """Small networks and few crops."""
-    patch.setattr(cost_table, "PAPER_SIZE", TINY)
+    for made, tiny in {Config: TINY, **OTHERS}.items():
+        patch.setitem(recipes.CONFIGS, made, {"paper": tiny})
     patch.setattr(resnet, "GRID", 2)
     patch.setattr(resnet, "CROP", 1500)
     patch.setattr("torchvision.models.resnet18", lambda num_classes: ResNet(BasicBlock, [1, 1, 1, 1], num_classes))
@@ -28,30 +37,50 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
 def rows():
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
-        patch.setitem(cost.SIZES, "quick", cost.Size(64, (2, 2), (64, 96, 128), (64, 2), 1, 0.0, float("inf")))
+        patch.setitem(cost.SIZES, "quick", cost.Size(64, (2, 2), (2, 2), (64, 96, 128), (64, 2), 1, 0.0, float("inf")))
+        patch.setattr(cost_floor, "SIDE", {"cpu": 64, "cuda": 64})
+        patch.setattr(cost_floor, "COPIED", {"cpu": 2**16, "cuda": 2**16})
+        patch.setattr(cost, "SMALL", 48)
         patch.setattr(cost_sides, "IN_MEMORY", 100)  # the last side comes from a store
         return cost.cost("quick")
 
 
 def test_rows(rows):
-    assert all(row.keys() >= KEYS for row in rows)
-    assert all(row["seconds"] > 0 and row["bytes"] > 0 for row in rows if row["name"] != "proxy")
-    table = cost.of_part(rows, "table")
-    names = [*cost_table.CONTENDERS, "saccader"]
-    assert [row["name"] for row in table] == names * 2
-    assert [row["mode"] for row in table] == ["inference"] * 5 + ["training"] * 5
-    assert [row["channels"] for row in table] == [3, 3, 3, 3, 1] * 2
+    assert all(row.keys() >= KEYS for row in rows if row["part"] != "floor")
+    assert all(row["seconds"] > 0 and row["bytes"] > 0 for row in rows if row["part"] == "table")
+    table, names = cost.of_part(rows, "table"), list(cost_table.CONTENDERS)
+    small = [name for name in names if name != "144 crops, checkpointed"]
+    expected = [
+        (side, channels, mode, name)
+        for side, channels, some in ((64, 3, names), (64, 1, ["saccader"]), (48, 1, small))
+        for mode in ("inference", "training")
+        for name in some
+    ]
+    assert [(row["side"], row["channels"], row["mode"], row["name"]) for row in table] == expected
     sides = cost.of_part(rows, "sides")
-    assert [(row["side"], row["store"]) for row in sides[::4]] == [(64, False), (96, False), (128, True)]
+    count = len(cost_sides.NAMES) + 1
+    assert [(row["side"], row["store"]) for row in sides[::count]] == [(64, False), (96, False), (128, True)]
     assert {row["name"] for row in sides} == {*cost_sides.NAMES, "glimpse"}
     for mode in ("inference", "training"):
         shares = [row["share"] for row in cost.of_part(rows, "parts") if row["mode"] == mode and row["share"]]
         assert sum(shares) == pytest.approx(1)
 
 
+def test_every_colour_row_has_a_floor(rows):
+    table = [row for row in cost.of_part(rows, "table") if row["channels"] == 3]
+    floors = cost.of_part(rows, "floor")
+    assert [(row["name"], row["mode"], row["side"]) for row in floors] == [
+        (row["name"], row["mode"], row["side"]) for row in table
+    ]
+    for row, timed in zip(floors, table, strict=True):
+        assert row["seconds"] == timed["seconds"] and row["over"] == row["seconds"] / row["floor"]
+        assert row["flops"] > 0 and row["moved"] > timed["resident"] / row["batch"]
+
+
 def test_memory_of_the_rows(rows):
     """What is exact: memory of weights, and that a saccader's does not grow with the image."""
-    table = {(row["name"], row["mode"], row["channels"]): row for row in cost.of_part(rows, "table")}
+    large = [row for row in cost.of_part(rows, "table") if row["side"] == 64]
+    table = {(row["name"], row["mode"], row["channels"]): row for row in large}
     for mode, copies in (("inference", 1), ("training", 3)):
         row = table["144 crops, naive", mode, 3]
         assert 0 < row["resident"] - 4 * copies * row["parameters"] < 0.01 * row["resident"]  # batch norm's buffers
@@ -59,16 +88,19 @@ def test_memory_of_the_rows(rows):
     crops = [table[f"144 crops, {way}", "training", 3]["bytes"] for way in ("checkpointed", "naive")]
     assert crops[0] <= crops[1]
     in_memory = [row for row in cost.of_part(rows, "sides") if not row["store"]]
-    held = {name: [row["bytes"] for row in in_memory if row["name"] == name] for name in ("saccader", "whole image")}
+    held = {name: [row["bytes"] for row in in_memory if row["name"] == name] for name in cost_sides.NAMES}
     assert held["whole image"][1] > held["whole image"][0]
     # 64 and 96 pixels have levels of 32 and 48, the most a proxy ever reads: a few kilobytes apart
-    assert abs(held["saccader"][1] - held["saccader"][0]) < 64 * 1024
+    for name in ("saccader", "attention sampling", "RAM", "DRAM"):
+        assert abs(held[name][1] - held[name][0]) < 64 * 1024
 
 
 def test_shown(rows):
     text = cost.show(rows)
     assert "144 crops, checkpointed" in text and "decoder and KL" in text
-    assert text.count("\n") == len(rows) + 1 + 4  # a heading, and a line per exponent with its own
+    exponents = len(cost_sides.NAMES) + 1
+    assert text.count("\n") == len(rows) + exponents + 2  # and three headings, of which the first begins no new line
+    assert text.count("GFLOP") == 1
 
 
 def test_ratios_by_hand():

@@ -24,6 +24,8 @@ LAYERS = [
         "measure",
         "cost",
         "cost_table",
+        "cost_floor",
+        "cost_words",
         "cost_sides",
         "cost_parts",
         "ablation",

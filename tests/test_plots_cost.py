@@ -43,6 +43,31 @@ def test_against_side():
     assert to_png(figure).startswith(b"\x89PNG")
 
 
+def test_roofline():
+    """A marker stands where its operations a second and a byte are; the roof bends where bandwidth meets the peak."""
+    rows = [
+        row("saccader", "saccader", "inference", flops=2e9, intensity=50.0),
+        row("saccader", "saccader", "training", flops=6e9, intensity=20.0),
+        row("144 crops, checkpointed", "resnet18_144", "inference", flops=5e11, intensity=300.0),
+    ]
+    figure = cost.roofline(rows, 1e11, 1e10)
+    (axes,) = figure.axes
+    roof, inference, training, crops = axes.lines[:4]
+    assert list(roof.get_xdata())[1] == 10
+    assert list(roof.get_ydata()) == pytest.approx([10 / 3 * 1e10, 1e11, 1e11])  # from a third of the least intensity
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in (inference, training, crops)] == [
+        (50, 4e9),
+        (20, 12e9),
+        (300, 1e12),
+    ]
+    assert to_hex(inference.get_markerfacecolor()) == METHODS["saccader"]
+    assert to_hex(training.get_markerfacecolor()) == "#ffffff"
+    assert crops.get_marker() == cost.MARKERS["144 crops, checkpointed"]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["the machine's roof", "saccader", "144 crops, checkpointed", "inference", "training"]
+    assert to_png(figure).startswith(b"\x89PNG")
+
+
 def test_parts():
     rows = [
         {"name": name, "mode": mode, "share": share}

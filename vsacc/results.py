@@ -154,22 +154,25 @@ def accuracy_table(groups: list[Group]) -> str:
 
 def cost_table(costs: list[dict], printed: Mapping[str, tuple[float, float, float]], side: int) -> str:
     """The costs of Table 1 at one side, per image: the paper's ``printed`` ones beside ``costs``, the rows of
-    ``python -m vsacc.bench cost``."""
-    head = ["method", "parameters, M: paper", "ours", "training, MB: paper", "ours", "training, ms: paper", "ours"]
-    head += ["training, x saccader: paper", "ours", "inference, ms: ours", "x saccader: ours"]
+    ``python -m vsacc.bench cost``. The paper's are of training."""
+    quantities = ("parameters, M", "memory, MB", "time, ms", "time, x saccader")
     rows = []
     for name in dict.fromkeys([*printed, *(row["name"] for row in costs if row["side"] == side)]):
-        training, inference = (cost_of(costs, name, mode, side) for mode in ("training", "inference"))
-        theirs = ["not in the paper"] * 4
+        theirs = ["not in the paper"] * len(quantities)
         if name in printed:
             count, held, seconds = printed[name]
             times = seconds / printed["saccader"][2]
             theirs = [number(count / 1e6), number(held / BATCH / 1e6), number(1e3 * seconds / EPOCH), number(times)]
-        ours = [number(training.get("parameters"), 1e-6), number(beyond(training), 1e-6)]
-        ours += [number(training.get("seconds"), 1e3), number(training.get("ratio"))]
-        pairs = [value for pair in zip(theirs, ours, strict=True) for value in pair]
-        rows.append([name, *pairs, number(inference.get("seconds"), 1e3), number(inference.get("ratio"))])
-    return markdown(head, rows)
+        ours = [costs_of(cost_of(costs, name, mode, side)) for mode in ("training", "inference")]
+        columns = zip(quantities, theirs, *ours, strict=True)
+        rows += [[name if first == 0 else "", *column] for first, column in enumerate(columns)]
+    return markdown(["method", "", "the paper, training", "ours, training", "ours, inference"], rows, left=2)
+
+
+def costs_of(row: dict) -> list[str]:
+    """Parameters, memory, time and multiple of a row of the benchmark, as the cells of a table."""
+    seconds = [number(row.get("seconds"), 1e3), number(row.get("ratio"))]
+    return [number(row.get("parameters"), 1e-6), number(beyond(row), 1e-6), *seconds]
 
 
 def cost_of(costs: list[dict], name: str, mode: str, side: int) -> dict:

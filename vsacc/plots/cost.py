@@ -36,12 +36,14 @@ def table(rows: list[dict], printed: dict[str, tuple[float, float, float]], epoc
             look = {"height": 0.36, "color": COLOURS[row["method"]], "alpha": MODES[mode]}
             _bar(memory, place + shift, (row["bytes"] - row["resident"]) / row["batch"] / 1e6, look)
             _bar(time, place + shift, row["seconds"], look)
-        _bar(count, place, row["parameters"] / 1e6, {"height": 0.5, "color": COLOURS[row["method"]]}, "{:.1f}")
+        _bar(count, place, row["parameters"] / 1e6, {"height": 0.5, "color": COLOURS[row["method"]]})
         if name in printed:
             parameters, held, seconds = printed[name]
             for axes, value in ((count, parameters / 1e6), (memory, held / 160 / 1e6), (time, seconds / epoch)):
-                axes.plot(value, place + 0.19, "D", color=BLACK, markerfacecolor="white", zorder=3, clip_on=False)
-    count.set(xlabel="parameters, millions", yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+                axes.plot(value, place + 0.43, "D", color=BLACK, markerfacecolor="white", zorder=3, clip_on=False)
+    count.set(
+        xlabel="parameters, millions", yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.35, -0.6)
+    )
     memory.set(xlabel="memory beyond weights, MB per image", xscale="log")
     time.set(xlabel="seconds per image", xscale="log")
     for mode, opacity in MODES.items():
@@ -54,9 +56,10 @@ def table(rows: list[dict], printed: dict[str, tuple[float, float, float]], epoc
     return figure
 
 
-def _bar(axes: Axes, place: float, value: float, look: dict, form: str = "{:.3g}") -> None:
+def _bar(axes: Axes, place: float, value: float, look: dict) -> None:
     axes.barh(place, value, **look)
-    axes.annotate(form.format(value), (value, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    text = f"{float(f'{value:.3g}'):,g}"  # three digits, without an exponent
+    axes.annotate(text, (value, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
 
 
 def against_side(rows: list[dict], slopes: dict[str, dict[str, float | None]]) -> Figure:
@@ -88,7 +91,7 @@ def against_side(rows: list[dict], slopes: dict[str, dict[str, float | None]]) -
         axes.set_xticks(ticks, [f"{side:,}" for side in ticks], rotation=30)
         axes.minorticks_off()
         axes.set(xlabel="side of the image, pixels", ylabel=label)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.27), ncols=2, fontsize=8)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.23), ncols=2, fontsize=8)
     return figure
 
 
@@ -111,7 +114,7 @@ def roofline(rows: list[dict], flops: float, bandwidth: float) -> Figure:
         at = row["intensity"], row["flops"] / row["seconds"]
         axes.plot(*at, marker, label=row["name"] if filled else None, **look)
     for mode, inside in (("inference", GREY), ("training", "white")):
-        axes.plot([], [], "o", color=GREY, mfc=inside, label=mode)
+        axes.plot([], [], "o", color=GREY, markersize=8, mfc=inside, label=mode)
     axes.set(xlabel="operations per byte that must move", ylabel="operations per second", xlim=(low, high))
     axes.grid(True)
     figure.legend(loc="outside right upper", fontsize=8.5)
