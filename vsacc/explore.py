@@ -17,7 +17,7 @@ from .model import Saccader
 from .pictures import Picture, channels_last, open_picture
 from .sampler import glimpse, proxy
 from .seeds import derive
-from .vrnn import VRNN, kl_normal
+from .vrnn import VRNN, cell_centres, kl_normal
 
 Place = tuple[float, float, float]  # (s, x, y)
 
@@ -113,8 +113,7 @@ class Explorer:
         Returns (side, side, K): rows run down y, columns right along x, places at the centres of side x side cells.
         """
         where = torch.from_numpy(self.look(picture).where[: step + 1])
-        centre = (torch.arange(side) + 0.5) * (2 / side) - 1
-        y, x = (axis.flatten() for axis in torch.meshgrid(centre, centre, indexing="ij"))
+        x, y = cell_centres(side).flatten(0, 1).unbind(-1)
         elsewhere = torch.stack([where[step, 0].expand_as(x), x, y], -1)  # (side * side, 3)
         size = self.model.config.size
         before = self.model.crop(glimpse(picture.images, where[None], size)[0])[:step]  # (step, F)

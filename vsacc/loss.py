@@ -76,7 +76,12 @@ def answers(logits: Tensor, many: bool) -> Tensor:
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
     """Which images are answered rightly, bool (B,); of many questions, all of them."""
-    same = answers(logits, labels.dim() == 2) == labels
+    return agree(answers(logits, labels.dim() == 2), labels)
+
+
+def agree(said: Tensor, labels: Tensor) -> Tensor:
+    """Which images' answers are the labels, bool (B,): both long (B,), or bool (B, K) that must all be the same."""
+    same = said == labels
     return same if labels.dim() == 1 else same.all(-1)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .loss import answers, log_likelihood
+from .loss import agree, answers, log_likelihood
 from .parallel import agree_on_buffers, put_together, rank_and_world
 from .tasks import Batch
 from .video import face
@@ -78,8 +78,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: int) -> Eval
     model.train(training)
     seen = {name: torch.cat(values) for name, values in put_together(columns).items()}
     localised, iou, scale = (seen[n].float().mean().item() if n in seen else None for n in ("found", "iou", "scale"))
-    same = seen["labels"] == seen["predictions"]
-    accuracy = (same if same.dim() == 1 else same.all(1)).float().mean().item()
+    accuracy = agree(seen["predictions"], seen["labels"]).float().mean().item()
     log_y = seen["log_y"].mean().item()
     return Evaluation(accuracy, log_y, localised, iou, scale, seen["labels"], seen["predictions"], seen.get("found"))
 

@@ -172,8 +172,7 @@ def main() -> int:
         return [standing(run, rows) for run in planned]
 
     if options.list:
-        print(*standings(), sep="\n")
-        print(summary(standings()))
+        print(*(listed := standings()), summary(listed), sep="\n")
         return 0
     for folder in filter(None, (out, options.weights)):
         check_writable(folder)

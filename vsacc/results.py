@@ -4,7 +4,7 @@ A system is a model, with its variant where it has one. Seeds of the same system
 make a group; every group that is planned is there, whether it was run or not.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .metrics import wilson
@@ -14,14 +14,6 @@ PROFILES = ("paper", "laptop")
 NOT_RUN = "not run"
 HARD = "\N{NO-BREAK SPACE}"
 EPOCH, BATCH = 60_000, 160  # of the paper's cost columns: images of an epoch, of a batch
-READS = {  # by model: what it looks at of an image when it answers, with its number of glimpses
-    "saccader": "coarse view + {} glimpses",
-    "dram": "coarse view + {} glimpses",
-    "attention_sampling": "coarse view + {} glimpses",
-    "ram": "{} glimpses of 3 scales",
-    "random": "{} glimpses",
-    "proxy_only": "coarse view",
-}
 READS = {  # by model: what it looks at of an image when it answers, with its number of glimpses
     "saccader": "coarse view + {} glimpses",
     "dram": "coarse view + {} glimpses",
@@ -45,7 +37,6 @@ class Group:
     planned: set[int] = field(default_factory=set)
     parameters: int | None = None
     steps: int | None = None
-    glimpses: int | None = None
     glimpses: int | None = None
     seconds: list[float] = field(default_factory=list)
 
@@ -94,7 +85,6 @@ def group(rows: Mapping[str, dict], planned: Iterable[tuple[str, str, str, int]]
         found.accuracy[row["seed"]] = row["test_accuracy"]
         found.standin |= "stand-in" in row["protocol"]
         found.parameters, found.steps = row["parameters"], row["steps"]
-        found.glimpses = row["config"].get("glimpses")
         found.glimpses = row["config"].get("glimpses")
         found.seconds.append(row["seconds"])
     return list(groups.values())
@@ -193,9 +183,13 @@ def number(value: float | None, unit: float = 1.0) -> str:
 
 def systems_table(groups: list[Group], profile: str) -> str:
     """Every system (rows) on every task (columns) of a profile: mean and range over the seeds, in percent."""
-    mine = [each for each in groups if each.profile == profile]
+    return by_system([each for each in groups if each.profile == profile], profile, told)
+
+
+def by_system(mine: list[Group], profile: str, say: Callable[[Group], str]) -> str:
+    """What there is to say of each group of a profile: a row per system, a column per task."""
     systems, named = list(dict.fromkeys(each.system for each in mine)), titles(mine)
-    rows = [[f"`{name}`", *(told(find(mine, task, name, profile)) for task in named)] for name in systems]
+    rows = [[f"`{name}`", *(say(find(mine, task, name, profile)) for task in named)] for name in systems]
     return markdown(["system", *named.values()], rows)
 
 
@@ -210,15 +204,12 @@ def by_task(groups: list[Group]) -> dict[str, dict[str, dict[str, list[float]]]]
 
 def training_table(groups: list[Group], profile: str) -> str:
     """What the systems of a profile were given: steps and minutes of a training, by task."""
-    mine = [each for each in groups if each.profile == profile and each.values]
-    systems, named = list(dict.fromkeys(each.system for each in mine)), titles(mine)
 
     def given(each: Group) -> str:
         minutes = sum(each.seconds) / 60 / max(len(each.seconds), 1)
         return f"{each.steps:,} steps, {minutes:.1f} min" if each.values else ""
 
-    rows = [[f"`{name}`", *(given(find(mine, task, name, profile)) for task in named)] for name in systems]
-    return markdown(["system", *named.values()], rows)
+    return by_system([each for each in groups if each.profile == profile and each.values], profile, given)
 
 
 def peers_table(groups: list[Group]) -> str:

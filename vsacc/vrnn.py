@@ -91,10 +91,7 @@ class VRNN(nn.Module):
         self.side, self.spatial, self.inhibition = side, posterior == "spatial", inhibition
         self.scale, self.sigma = scale, sigma
         cells, last = side // 2, widths[-1]
-        layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
-        for inputs, outputs in zip((4 * channels, *widths), widths, strict=False):
-            layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
-        self.encode = nn.Sequential(*layers)
+        self.encode = map_network(channels, 2, widths)
         self.summary = nn.Sequential(
             nn.AvgPool2d(4), nn.Flatten(), nn.Linear(last * (cells // 4) ** 2, hidden), nn.ReLU()
         )
@@ -116,8 +113,7 @@ class VRNN(nn.Module):
             nn.PixelShuffle(4),  # written as the product it is: several times faster on a CPU
         )
         self.log_sigma_c = nn.Parameter(torch.tensor(-1.0))
-        centre = (torch.arange(cells) + 0.5) * (2 / cells) - 1
-        self.register_buffer("grid", torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1), persistent=False)
+        self.register_buffer("grid", cell_centres(cells), persistent=False)
         self.register_buffer("sigma_floor", torch.tensor(sigma[0]), persistent=False)  # see widen
         self.register_buffer("scale_top", torch.tensor(scale[1]), persistent=False)
 
@@ -205,6 +201,20 @@ class VRNN(nn.Module):
         distance = (self.grid - place[:, None, None]).square().sum(-1)  # (B, M, M)
         bump = torch.exp(-0.5 * distance / (0.5 * s[..., None]) ** 2)
         return State(hidden, cell, state.visited + bump)
+
+
+def map_network(channels: int, block: int, widths: tuple[int, ...]) -> nn.Sequential:
+    """Pictures (B, C, J, J) in [0, 1] or around 0 -> a map (B, F, J / block, J / block), fully convolutional."""
+    layers: list[nn.Module] = [nn.PixelUnshuffle(block)]
+    for inputs, outputs in zip((channels * block**2, *widths), widths, strict=False):
+        layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def cell_centres(cells: int) -> Tensor:
+    """(x, y) of the centre of each cell of a map over the image, (M, M, 2): rows run down y, columns right along x."""
+    centre = (torch.arange(cells) + 0.5) * (2 / cells) - 1
+    return torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1)
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

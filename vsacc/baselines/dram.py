@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from ..classifier import crop_network
 from ..model import Model, Output
 from ..sampler import Images, as_pyramid, proxy
-from .emission import Dense, Spatial, map_network
+from ..vrnn import map_network
+from .emission import Dense, Spatial
 from .policy import Policy, stack_terms
 from .retina import Retina
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..vrnn import cell_centres
+
 GAIN = 0.1  # of the dense layer, see Dense
 
 
@@ -35,19 +37,9 @@ class Spatial(nn.Module):
     def __init__(self, hidden: int, features: int, cells: int):
         super().__init__()
         self.ask, self.saliency = nn.Linear(hidden, features), nn.Conv2d(features, 1, 1)
-        centre = (torch.arange(cells) + 0.5) * (2 / cells) - 1
-        grid = torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1).flatten(0, 1)  # (M * M, 2)
-        self.register_buffer("grid", grid, persistent=False)
+        self.register_buffer("grid", cell_centres(cells).flatten(0, 1), persistent=False)  # (M * M, 2)
 
     def forward(self, features: Tensor, state: Tensor) -> Tensor:
         logits = self.saliency(F.relu(features + self.ask(state)[:, :, None, None]))
         share = logits.flatten(1).to(self.grid.dtype).softmax(-1)
         return (share.unsqueeze(-1) * self.grid).sum(1)
-
-
-def map_network(channels: int, block: int, widths: tuple[int, ...]) -> nn.Sequential:
-    """Squares (B, C, J, J) in [0, 1] -> a map (B, F, J / block, J / block), fully convolutional."""
-    layers: list[nn.Module] = [nn.PixelUnshuffle(block)]
-    for inputs, outputs in zip((channels * block**2, *widths), widths, strict=False):
-        layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
-    return nn.Sequential(*layers)

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from ..model import Model, Output
 from ..sampler import Images, as_pyramid
-from .emission import Dense, Spatial, map_network
+from ..vrnn import map_network
+from .emission import Dense, Spatial
 from .policy import Policy, stack_terms
 from .retina import Retina
 

@@ -92,7 +92,7 @@ def draws(counts: Sequence[int], curves: dict[str, Sequence[float]], trained: in
     for (name, values), dashes in zip(curves.items(), ("-", ":"), strict=False):
         axes.plot(counts, values, dashes, color=METHODS["attention_sampling"], marker="o", label=name)
     axes.axvline(trained, color="0.8", linewidth=1, zorder=0)
-    axes.set(xscale="log", xlabel="patches N", ylabel="test accuracy", ylim=(0, 1.02), xticks=counts)
+    axes.set(xscale="log", xlabel="patches N", ylabel="test accuracy", ylim=(0, 1.02))
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
     axes.legend(loc="lower right")
