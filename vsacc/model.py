@@ -41,6 +41,7 @@ class Config:
     likelihood: str = "set"  # or "pooled"
     scale: tuple[float, float, float] = (0.2, 0.3, 0.6)  # smallest, largest, largest in the beginning
     sigma: tuple[float, float] = (0.02, 0.4)  # smallest, largest
+    bright: float = 0.0  # how strongly looks start on bright places, 0 for not at all
     noise: str = "none"  # corruption of the proxy, a kind of vsacc.noise
     noise_level: float = 0.0  # the worst; every image's own is uniform from 0 to it
 
@@ -89,7 +90,7 @@ class Saccader(Model):
         self.noise = Corruption(config.noise, 0.0, config.noise_level)
         self.vrnn = VRNN(
             config.channels, config.proxy, config.proxy_widths, config.hidden,
-            config.posterior, config.inhibition, config.scale, config.sigma,
+            config.posterior, config.inhibition, config.scale, config.sigma, config.bright,
         )  # fmt: skip
         self.crop = make_crop_network(config, config.size)
         self.likelihood = make_likelihood(config, labels, many)

@@ -160,9 +160,21 @@ CONFIG_CHANGES = {  # by task and class of configuration, and of some by profile
     ("moving_digit", Config): {"glimpses": 5, "inhibition": False, "scale": (0.2, 0.3, 0.9)},
     # A digit fills a glimpse of scale 28 / 500 or 28 / 1500. Places must scatter by little more, or broad looks never
     # meet one. Each glimpse reads for itself: the mixture of what they say is largest where most of them agree.
-    ("megapixel_easy", Config): {"glimpses": 5, "proxy": 64, "scale": (0.08, 0.1, 0.16), "sigma": (0.02, 0.08)},
+    ("megapixel_easy", Config): {
+        "glimpses": 5,
+        "proxy": 64,
+        "scale": (0.08, 0.1, 0.16),
+        "sigma": (0.01, 0.05),
+        "bright": 8.0,
+    },
     **{
-        (task, Config): {"glimpses": 6, "proxy": 96, "scale": (0.025, 0.04, 0.08), "sigma": (0.005, 0.04)}
+        (task, Config): {
+            "glimpses": 6,
+            "proxy": 96,
+            "scale": (0.025, 0.04, 0.08),
+            "sigma": (0.005, 0.04),
+            "bright": 8.0,
+        }
         for task in MEGAPIXEL
     },
 }
@@ -171,6 +183,11 @@ RECIPE_CHANGES = {  # by task and model
     ("one_digit", "resnet18"): {"laptop": {"steps": 300, "batch": 32, "learning_rate": 1e-3}},
     ("identification", "resnet18"): {"laptop": {"steps": 600, "batch": 32, "learning_rate": 1e-3}},
     ("one_digit", "ram"): {"laptop": {"steps": 4500, "batch": 64}},
+    # Five proxies of 64 x 64 in the bound: the weights make up for the pixels.
+    **{
+        (task, "saccader"): dict.fromkeys(("quick", "laptop", "paper"), {"weight_c": 3e-5, "weight_kl": 3e-5})
+        for task in ("megapixel_easy", *MEGAPIXEL)
+    },
     ("megapixel_easy", "attention_sampling"): {"laptop": {"steps": 1800, "batch": 32}},
     ("identification", "attention_sampling"): {"laptop": {"steps": 2500}},
     ("one_digit", "dram"): {"laptop": {"steps": 4500, "batch": 64}},

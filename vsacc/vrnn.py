@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-REACH = 0.3  # of attention around its peak, in half sides of the image
+REACH = 0.3  # of attention around its peak, in half sides of the image; less where frames are narrower
 LOG_LEVEL = math.log(255 * math.sqrt(2 * math.pi))  # Gaussian normaliser and one of 255 grey levels
 
 
@@ -43,10 +43,11 @@ def kl_normal(q: Normal, p: Normal) -> Tensor:
 
 
 class Features(NamedTuple):
-    """What phi_c makes of the proxy, once per image: a map (B, F, M, M) and a vector (B, D)."""
+    """What is made of the proxy, once per image: phi_c, a map (B, F, M, M) and a vector (B, D), and :func:`light`."""
 
     map: Tensor
     vector: Tensor
+    light: Tensor
 
 
 class State(NamedTuple):
@@ -70,6 +71,8 @@ class VRNN(nn.Module):
         inhibition: subtract a learned multiple of ``visited`` from the map (inhibition of return); spatial only.
         scale: (smallest, largest, largest while :meth:`widen` is at 1) s.
         sigma: (smallest, largest) standard deviation of the posterior.
+        bright: how strongly looks start on bright places, 0 for not at all; spatial only. For images so large and so
+            empty that places between things, where all looks start otherwise, show nothing to learn from.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class VRNN(nn.Module):
         inhibition: bool = True,
         scale: tuple[float, float, float] = (0.2, 0.3, 0.6),
         sigma: tuple[float, float] = (0.02, 0.4),
+        bright: float = 0.0,
     ):
         super().__init__()
         if posterior not in ("spatial", "dense"):
@@ -103,6 +107,7 @@ class VRNN(nn.Module):
             self.saliency = nn.Conv2d(last, 1, 1)
             self.extent = mlp(last + hidden, hidden, 4)  # mean of z_s, three raw sigmas
             self.inhibit = nn.Parameter(torch.tensor(5.0))
+            self.bright = nn.Parameter(torch.tensor(bright)) if bright else None
         else:
             self.posterior_net = mlp(2 * hidden, hidden, 6)
         self.seed = nn.Linear(2 * hidden, 32 * (side // 8) ** 2)
@@ -126,7 +131,7 @@ class VRNN(nn.Module):
     def observe(self, proxy: Tensor) -> Features:
         """phi_c: proxy (B, C, J, J) in [0, 1] -> :class:`Features`; the proxy is constant, so once per image."""
         features = self.encode(proxy * 2 - 1)
-        return Features(features, self.summary(features))
+        return Features(features, self.summary(features), light(proxy))
 
     def start(self, batch: int) -> State:
         """h_0 = 0."""
@@ -154,12 +159,14 @@ class VRNN(nn.Module):
         """The share of attention on each cell of the map: (B, M, M), sums to 1 per image.
 
         In evaluation 0 beyond REACH of the peak: the mean of two equally good places would be a place between them.
-        In training such a mean is what teaches the map to make up its mind, so there nothing is cut off.
+        In training such a mean is what teaches the map to make up its mind, so there nothing is cut off; unless it has
+        made up its mind from the start, by what is bright.
         """
         logits = self.salience(features, state)
-        if not self.training:
+        if not self.training or self.bright is not None:
+            reach = min(REACH, self.scale[1])
             peak = self.grid.flatten(0, 1)[logits.flatten(1).argmax(-1)]  # (B, 2)
-            far = (self.grid - peak[:, None, None]).norm(dim=-1) > REACH  # (B, M, M)
+            far = (self.grid - peak[:, None, None]).norm(dim=-1) > reach  # (B, M, M)
             logits = logits.masked_fill(far, -torch.inf)
         return logits.flatten(1).softmax(-1).view_as(logits)
 
@@ -167,6 +174,8 @@ class VRNN(nn.Module):
         """How much each cell of the map calls for a look, less where there was one: (B, M, M)."""
         asked = features.map + self.ask(state.hidden)[:, :, None, None]
         logits = self.saliency(F.relu(asked)).squeeze(1)
+        if self.bright is not None:
+            logits = logits + self.bright * features.light
         return logits - F.softplus(self.inhibit) * state.visited if self.inhibition else logits
 
     def bounded(self, raw: Tensor) -> Tensor:
@@ -209,6 +218,12 @@ def map_network(channels: int, block: int, widths: tuple[int, ...]) -> nn.Sequen
     for inputs, outputs in zip((channels * block**2, *widths), widths, strict=False):
         layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+def light(proxy: Tensor) -> Tensor:
+    """How bright it is around each cell of 2 x 2 pixels: (B, C, J, J) -> (B, M, M), 1 where the image is brightest."""
+    around = F.avg_pool2d(F.avg_pool2d(proxy.mean(1, keepdim=True), 2), 3, 1, 1).squeeze(1)
+    return around / around.amax((1, 2), keepdim=True).clamp(min=1 / 255)
 
 
 def cell_centres(cells: int) -> Tensor:
