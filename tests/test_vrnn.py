@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import distributions as D
 
-from vsacc.vrnn import VRNN, Normal, kl_normal
+from vsacc.vrnn import VRNN, Normal, kl_normal, light
 
 
 def normal(seed, batch=5):
@@ -106,6 +106,29 @@ def test_between_two_equally_good_places_it_takes_one(proxy, monkeypatch):
     for training, expected in ((True, 0.0), (False, -0.5)):
         place = vrnn.train(training).posterior(vrnn.observe(proxy), vrnn.start(6)).mean[:, 1:]
         torch.testing.assert_close(place, torch.full((6, 2), expected), atol=0.01, rtol=0)
+
+
+def test_a_bright_start_looks_at_one_thing_after_the_other():
+    """Before any training, and in training too: the brighter of two squares, then the other one."""
+    torch.manual_seed(0)
+    vrnn = VRNN(scale=(0.1, 0.2, 0.3), bright=8.0)
+    proxy = torch.zeros(2, 1, 32, 32)
+    proxy[:, :, 8:12, 8:12], proxy[:, :, 20:24, 24:28] = 1.0, 0.8
+    features, state = vrnn.observe(proxy), vrnn.start(2)
+    for x, y in ((-0.375, -0.375), (0.625, 0.375)):
+        q = vrnn.posterior(features, state)
+        torch.testing.assert_close(q.mean[:, 1:], torch.tensor([[x, y]]).expand(2, 2), atol=0.04, rtol=0)
+        state = vrnn.recur(features, q.mean, state)
+
+
+def test_light_is_relative_to_the_brightest_place():
+    proxy = torch.zeros(2, 3, 16, 16)
+    proxy[0, :, 4:8, 4:8] = 0.1
+    expected = (
+        torch.tensor([1, 2, 2, 1]) / 2 * (torch.tensor([1, 2, 2, 1]) / 2)[:, None]
+    )  # 3 x 3 boxes over 2 x 2 cells
+    torch.testing.assert_close(light(proxy)[0, 1:5, 1:5], expected)
+    assert not light(proxy)[1].any()  # a black image has no brightest place
 
 
 def test_inhibition_of_return_turns_away_from_visited_places(proxy):

@@ -182,12 +182,12 @@ RECIPE_CHANGES = {  # by task and model
     # On a CPU a step of a whole ResNet takes as long as many of the others': the same wall time.
     ("one_digit", "resnet18"): {"laptop": {"steps": 300, "batch": 32, "learning_rate": 1e-3}},
     ("identification", "resnet18"): {"laptop": {"steps": 600, "batch": 32, "learning_rate": 1e-3}},
-    ("one_digit", "ram"): {"laptop": {"steps": 4500, "batch": 64}},
     # Five proxies of 64 x 64 in the bound: the weights make up for the pixels.
     **{
-        (task, "saccader"): dict.fromkeys(("quick", "laptop", "paper"), {"weight_c": 3e-5, "weight_kl": 3e-5})
+        (task, "saccader"): {profile: {"weight_c": 3e-5, "weight_kl": 3e-5} for profile in ("quick", "laptop", "paper")}
         for task in ("megapixel_easy", *MEGAPIXEL)
     },
+    ("one_digit", "ram"): {"laptop": {"steps": 4500, "batch": 64}},
     ("megapixel_easy", "attention_sampling"): {"laptop": {"steps": 1800, "batch": 32}},
     ("identification", "attention_sampling"): {"laptop": {"steps": 2500}},
     ("one_digit", "dram"): {"laptop": {"steps": 4500, "batch": 64}},
