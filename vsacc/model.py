@@ -110,8 +110,8 @@ class Saccader(Model):
             return c, [self.vrnn.observe(c)] * steps
         frames = c[:, :steps].transpose(0, 1)  # (T, B, C, J, J)
         c = self.noise(frames.flatten(0, 1), self.training)  # all at once, phi_c too
-        c, maps, vectors = (part.unflatten(0, frames.shape[:2]) for part in (c, *self.vrnn.observe(c)))
-        return c, [Features(*view) for view in zip(maps, vectors, strict=True)]
+        c, *seen = (part.unflatten(0, frames.shape[:2]) for part in (c, *self.vrnn.observe(c)))
+        return c, [Features(*view) for view in zip(*seen, strict=True)]
 
     def saccade(self, features: Features, state: State) -> tuple[Saccade, State]:
         """Step i: draw z_i (its mean in evaluation) and move on to h_i."""
