@@ -106,7 +106,7 @@ class VRNN(nn.Module):
             self.ask = nn.Linear(hidden, last)
             self.saliency = nn.Conv2d(last, 1, 1)
             self.extent = mlp(last + hidden, hidden, 4)  # mean of z_s, three raw sigmas
-            self.inhibit = nn.Parameter(torch.tensor(5.0))
+            self.inhibit = nn.Parameter(torch.tensor(5.0 + bright))  # what has been seen counts for more than light
             self.bright = nn.Parameter(torch.tensor(bright)) if bright else None
         else:
             self.posterior_net = mlp(2 * hidden, hidden, 6)
