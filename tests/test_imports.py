@@ -17,7 +17,7 @@ LAYERS = [
     {"record", "sampler", "vrnn", "noise", "video"},
     {"tiles", "tiles_write", "store", "store_journal", "store_write"},
     {"classifier", "loss", "model", "toy", "estimators", "datasets", "baselines"},
-    {"parallel", "tasks", "models", "metrics", "recipes", "rows", "plan", "weights", "pictures", "explore"},
+    {"parallel", "tasks", "models", "metrics", "errors", "recipes", "rows", "plan", "weights", "pictures", "explore"},
     {"health", "train"},
     {
         "bench",

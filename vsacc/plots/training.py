@@ -1,9 +1,11 @@
 """Pictures of a training and of what it reached. Numbers in, Figure out."""
 
+from itertools import pairwise
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from .style import METHODS
+from .style import METHODS, WRONG
 
 QUANTITIES = {  # of a history row: axis label
     "accuracy": "training accuracy",
@@ -85,4 +87,35 @@ def ablation(rows: dict[str, dict]) -> Figure:
         axes.text(row["localised"] + 0.01, line + 0.18, f"{row['localised']:.2f}", va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set(xlim=(0, 1.08), ylim=(len(rows) - 0.5, -0.5), xlabel="accuracy (full) and digits found (pale)")
+    return figure
+
+
+def errors(edges: tuple[int, ...], accuracy: dict[str, list[float]], images: list[float], causes: dict) -> Figure:
+    """Accuracy by the distance between two digits, over the share of images that are that far apart, and the errors by
+    cause.
+
+    Args:
+        edges: of the bins of the distance, in pixels, one more than there are bins.
+        accuracy: by reading, one value a bin.
+        images: share of all in each bin.
+        causes: share of all images by cause.
+    """
+    figure = Figure(figsize=(10, 3.3), layout="constrained")
+    near, why = figure.subplots(1, 2, width_ratios=[1.5, 1])
+    bins = np.arange(len(images))
+    near.bar(bins, images, 0.8, color="0.88", label="share of the images")
+    for (name, values), style in zip(accuracy.items(), ("o-", "s--"), strict=True):
+        near.plot(bins, values, style, color=METHODS["saccader"], alpha=1 if style == "o-" else 0.6, label=name)
+    names = [*(f"{low} to {high}" for low, high in pairwise(edges[:-1])), f"over {edges[-2]}"]
+    near.set_xticks(bins, names)
+    near.set(xlabel="pixels between the digits' centres", ylim=(0, 1.02), title="accuracy")
+    near.legend(loc=(0.02, 0.1))
+    places = range(len(causes))
+    why.barh(places, [100 * share for share in causes.values()], 0.6, color=WRONG)
+    for place, share in zip(places, causes.values(), strict=True):
+        why.text(100 * share, place, f" {100 * share:.1f}", va="center")
+    why.set_yticks(places, list(causes))
+    why.invert_yaxis()
+    why.margins(x=0.2)
+    why.set(xlabel="% of all images", title="errors by cause")
     return figure
