@@ -160,21 +160,9 @@ CONFIG_CHANGES = {  # by task and class of configuration, and of some by profile
     ("moving_digit", Config): {"glimpses": 5, "inhibition": False, "scale": (0.2, 0.3, 0.9)},
     # A digit fills a glimpse of scale 28 / 500 or 28 / 1500. Places must scatter by little more, or broad looks never
     # meet one. Each glimpse reads for itself: the mixture of what they say is largest where most of them agree.
-    ("megapixel_easy", Config): {
-        "glimpses": 5,
-        "proxy": 64,
-        "scale": (0.08, 0.1, 0.16),
-        "sigma": (0.01, 0.05),
-        "bright": 8.0,
-    },
+    ("megapixel_easy", Config): dict(glimpses=5, proxy=64, scale=(0.08, 0.1, 0.16), sigma=(0.01, 0.05), bright=8.0),
     **{
-        (task, Config): {
-            "glimpses": 6,
-            "proxy": 96,
-            "scale": (0.025, 0.04, 0.08),
-            "sigma": (0.005, 0.04),
-            "bright": 8.0,
-        }
+        (task, Config): dict(glimpses=6, proxy=96, scale=(0.025, 0.04, 0.08), sigma=(0.005, 0.04), bright=8.0)
         for task in MEGAPIXEL
     },
 }
