@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from vsacc import bench
+from vsacc import bench, epoch
 from vsacc.paths import UserError
 
 
@@ -57,3 +57,24 @@ def test_cost_goes_through_the_same_command(monkeypatch, tmp_path, capsys):
 def test_unknown_benchmark(monkeypatch):
     with pytest.raises(UserError, match="benchmark 'tea' is unknown, choose one of sampler"):
         run(monkeypatch, "tea")
+
+
+def test_an_epoch_of_training_and_what_cannot_run_here(monkeypatch, tmp_path, capsys):
+    """bfloat16 is made to fail: its row says why, and the other's seconds are those of STEPS whole steps."""
+    steps, real = [], epoch.train_step
+
+    def train_step(fabric, *rest):
+        if "bf16" in type(fabric._precision).__name__ + str(getattr(fabric._precision, "precision", "")):
+            raise RuntimeError("no\nbfloat16 here")
+        steps.append(rest)
+        return real(fabric, *rest)
+
+    monkeypatch.setattr(epoch, "train_step", train_step)
+    monkeypatch.setattr(epoch, "STEPS", 2)
+    run(monkeypatch, "epoch", "--profile", "quick", "--out", tmp_path / "epoch.json")
+    whole, half = json.loads((tmp_path / "epoch.json").read_text())["rows"]
+    assert (whole["precision"], half["precision"]) == ("32-true", "bf16-mixed")
+    assert half["seconds"] is None and half["why"] == "RuntimeError: no bfloat16 here"
+    assert whole["ratio"] == 1 and whole["epoch_seconds"] == pytest.approx(60_000 * whole["seconds"])
+    assert len(steps) % 2 == 0 and len(steps) >= 6  # one call to try, one or two to warm up, one timed
+    assert "no bfloat16 here" in capsys.readouterr().out

@@ -21,6 +21,7 @@ LAYERS = [
     {"health", "train"},
     {
         "bench",
+        "epoch",
         "measure",
         "cost",
         "cost_table",

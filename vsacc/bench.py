@@ -2,6 +2,7 @@
 
 python -m vsacc.bench sampler [--out FILE.json]
 python -m vsacc.bench cost [--profile quick|laptop|paper] [--out FILE.json]
+python -m vsacc.bench epoch [--profile quick|laptop|paper] [--out FILE.json]
 """
 
 import argparse
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from . import cost
+from . import cost, epoch
 from .cost_sides import stored
 from .measure import measure
 from .paths import UserError, check_writable, one_sentence_exit, resolve_profile, write_atomic
@@ -98,14 +99,17 @@ def show_sampler(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-# name: what makes the rows of a profile, what shows them
-BENCHMARKS = {"sampler": (lambda profile: sampler(), show_sampler), "cost": (cost.cost, cost.show)}
+BENCHMARKS = {  # name: what makes the rows of a profile, what shows them
+    "sampler": (lambda profile: sampler(), show_sampler),
+    "cost": (cost.cost, cost.show),
+    "epoch": (epoch.epoch, epoch.show),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m vsacc.bench", description=__doc__.splitlines()[0])
     parser.add_argument("benchmark", help=", ".join(BENCHMARKS))
-    parser.add_argument("--profile", default="auto", help="of cost: quick, laptop, paper or auto")
+    parser.add_argument("--profile", default="auto", help="of cost and epoch: quick, laptop, paper or auto")
     parser.add_argument("--out", type=Path, help="a .json for the rows")
     options = parser.parse_args()
     if options.benchmark not in BENCHMARKS:
