@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from vsacc.store_write import Photo
+from vsacc.store.write import Photo
 
 SIDE, CLASSES = 150, ("cat", "dog")
 

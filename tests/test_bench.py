@@ -6,7 +6,8 @@ import sys
 import pytest
 import torch
 
-from vsacc import bench, epoch
+from vsacc import bench
+from vsacc.cost import epoch
 from vsacc.paths import UserError
 
 

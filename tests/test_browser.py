@@ -7,9 +7,9 @@ import nbformat
 import pytest
 from chromium import TOKEN, chromium_page, find_chromium, jupyter_lab, wait_for
 
-from vsacc.explore import Explorer
+from vsacc.explore.explorer import Explorer
+from vsacc.explore.pictures import FixedTest
 from vsacc.paths import NOTEBOOKS
-from vsacc.pictures import FixedTest
 from vsacc.tasks import kind_of, open_split
 from vsacc.weights import open_trained
 

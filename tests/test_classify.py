@@ -10,9 +10,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from vsacc.classify import classify, draw, main
+from vsacc.explore.pictures import open_picture
 from vsacc.model import Config, Output, Saccader
 from vsacc.paths import UserError
-from vsacc.pictures import open_picture
 from vsacc.plots.photographs import looked_at
 from vsacc.plots.style import to_png
 from vsacc.sampler import build_pyramid

@@ -6,12 +6,17 @@ import pytest
 import torch
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vsacc import cost, cost_floor, cost_parts, cost_sides, cost_table, recipes
+from vsacc import recipes
 from vsacc.baselines import resnet
 from vsacc.baselines.attention_sampling import AttentionConfig
 from vsacc.baselines.dram import DramConfig
 from vsacc.baselines.ram import RamConfig
-from vsacc.measure import Cost
+from vsacc.cost import benchmark
+from vsacc.cost import floor as cost_floor
+from vsacc.cost import parts as cost_parts
+from vsacc.cost import sides as cost_sides
+from vsacc.cost import table as cost_table
+from vsacc.cost.measure import Cost
 from vsacc.model import Config, Saccader
 from vsacc.sampler import build_pyramid
 
@@ -37,18 +42,20 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
 def rows():
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
-        patch.setitem(cost.SIZES, "quick", cost.Size(64, (2, 2), (2, 2), (64, 96, 128), (64, 2), 1, 0.0, float("inf")))
+        patch.setitem(
+            benchmark.SIZES, "quick", benchmark.Size(64, (2, 2), (2, 2), (64, 96, 128), (64, 2), 1, 0.0, float("inf"))
+        )
         patch.setattr(cost_floor, "SIDE", {"cpu": 64, "cuda": 64})
         patch.setattr(cost_floor, "COPIED", {"cpu": 2**16, "cuda": 2**16})
-        patch.setattr(cost, "SMALL", 48)
+        patch.setattr(benchmark, "SMALL", 48)
         patch.setattr(cost_sides, "IN_MEMORY", 100)  # the last side comes from a store
-        return cost.cost("quick")
+        return benchmark.cost("quick")
 
 
 def test_rows(rows):
     assert all(row.keys() >= KEYS for row in rows if row["part"] != "floor")
     assert all(row["seconds"] > 0 and row["bytes"] > 0 for row in rows if row["part"] == "table")
-    table, names = cost.of_part(rows, "table"), list(cost_table.CONTENDERS)
+    table, names = benchmark.of_part(rows, "table"), list(cost_table.CONTENDERS)
     small = [name for name in names if name != "144 crops, checkpointed"]
     expected = [
         (side, channels, mode, name)
@@ -57,18 +64,18 @@ def test_rows(rows):
         for name in some
     ]
     assert [(row["side"], row["channels"], row["mode"], row["name"]) for row in table] == expected
-    sides = cost.of_part(rows, "sides")
+    sides = benchmark.of_part(rows, "sides")
     count = len(cost_sides.NAMES) + 1
     assert [(row["side"], row["store"]) for row in sides[::count]] == [(64, False), (96, False), (128, True)]
     assert {row["name"] for row in sides} == {*cost_sides.NAMES, "glimpse"}
     for mode in ("inference", "training"):
-        shares = [row["share"] for row in cost.of_part(rows, "parts") if row["mode"] == mode and row["share"]]
+        shares = [row["share"] for row in benchmark.of_part(rows, "parts") if row["mode"] == mode and row["share"]]
         assert sum(shares) == pytest.approx(1)
 
 
 def test_every_colour_row_has_a_floor(rows):
-    table = [row for row in cost.of_part(rows, "table") if row["channels"] == 3]
-    floors = cost.of_part(rows, "floor")
+    table = [row for row in benchmark.of_part(rows, "table") if row["channels"] == 3]
+    floors = benchmark.of_part(rows, "floor")
     assert [(row["name"], row["mode"], row["side"]) for row in floors] == [
         (row["name"], row["mode"], row["side"]) for row in table
     ]
@@ -79,7 +86,7 @@ def test_every_colour_row_has_a_floor(rows):
 
 def test_memory_of_the_rows(rows):
     """What is exact: memory of weights, and that a saccader's does not grow with the image."""
-    large = [row for row in cost.of_part(rows, "table") if row["side"] == 64]
+    large = [row for row in benchmark.of_part(rows, "table") if row["side"] == 64]
     table = {(row["name"], row["mode"], row["channels"]): row for row in large}
     for mode, copies in (("inference", 1), ("training", 3)):
         row = table["144 crops, naive", mode, 3]
@@ -87,7 +94,7 @@ def test_memory_of_the_rows(rows):
         assert row["bytes"] > row["resident"]
     crops = [table[f"144 crops, {way}", "training", 3]["bytes"] for way in ("checkpointed", "naive")]
     assert crops[0] <= crops[1]
-    in_memory = [row for row in cost.of_part(rows, "sides") if not row["store"]]
+    in_memory = [row for row in benchmark.of_part(rows, "sides") if not row["store"]]
     held = {name: [row["bytes"] for row in in_memory if row["name"] == name] for name in cost_sides.NAMES}
     assert held["whole image"][1] > held["whole image"][0]
     # 64 and 96 pixels have levels of 32 and 48, the most a proxy ever reads: a few kilobytes apart
@@ -96,7 +103,7 @@ def test_memory_of_the_rows(rows):
 
 
 def test_shown(rows):
-    text = cost.show(rows)
+    text = benchmark.show(rows)
     assert "144 crops, checkpointed" in text and "decoder and KL" in text
     exponents = len(cost_sides.NAMES) + 1
     assert text.count("\n") == len(rows) + exponents + 2  # and three headings, of which the first begins no new line
@@ -115,14 +122,14 @@ def test_ratios_by_hand():
 
 def test_what_does_not_fit_is_not_run(monkeypatch):
     shrink(monkeypatch)
-    monkeypatch.setattr("vsacc.measure.free_bytes", lambda: 0.0)
+    monkeypatch.setattr("vsacc.cost.measure.free_bytes", lambda: 0.0)
     images = cost_table.random_images(2, 1, 64, "cpu")
     rows = {row["name"]: row for row in cost_table.contest("training", images, list(cost_table.CONTENDERS), 1, 0.0)}
     assert rows["saccader"]["seconds"] and rows["144 crops, checkpointed"]["seconds"]
     for name in ("144 crops, naive", "whole image"):
         assert rows[name]["seconds"] is None and rows[name]["ratio"] is None
         assert rows[name]["why"] == "not run: batch 2 needs more memory than is free"
-        assert rows[name]["why"] in cost.show([rows[name] | {"part": "table"}])
+        assert rows[name]["why"] in benchmark.show([rows[name] | {"part": "table"}])
 
 
 def test_what_would_take_too_long_is_not_run(monkeypatch):

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vsacc import cost_floor
 from vsacc.baselines.resnet import CropsResNet, WholeResNet
-from vsacc.cost_floor import Counted, Peaks, against, count, floors, peaks
-from vsacc.cost_table import CLASSES, CONTENDERS, KIND
+from vsacc.cost import floor as cost_floor
+from vsacc.cost.floor import Counted, Peaks, against, count, floors, peaks
+from vsacc.cost.table import CLASSES, CONTENDERS, KIND
 from vsacc.model import Config, Model, Output, Saccader
 from vsacc.sampler import build_pyramid, glimpse, proxy
 

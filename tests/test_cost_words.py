@@ -1,6 +1,6 @@
 """Tables and sentences of the cost benchmark say what the numbers say."""
 
-from vsacc import cost_words
+from vsacc.cost import words
 
 
 def row(name, mode, seconds, ratio=1.0, **more):
@@ -23,14 +23,14 @@ TABLE = [
 
 
 def test_table():
-    heading, first, _, third, last = cost_words.table_text(TABLE).splitlines()
+    heading, first, _, third, last = words.table_text(TABLE).splitlines()
     assert heading.split()[-4:] == ["x", "time", "x", "memory"] and len(heading) == len(first)
     assert third.split() == ["whole", "image", *"inference 3 2 7,000,000 300.0 1500.0 1.00 150 3".split()]
     assert last.endswith("3 not run: no memory")
 
 
 def test_against_the_saccader():
-    told = cost_words.against_the_saccader(TABLE).splitlines()
+    told = words.against_the_saccader(TABLE).splitlines()
     assert told[2:] == [
         "- *whole image*: inference **150 times** the time and 3 times the memory beyond weights; "
         "training not run: no memory."
@@ -39,11 +39,11 @@ def test_against_the_saccader():
 
 def test_beside_the_paper():
     printed = {"saccader": (7e6, 2e9, 40.0), "whole image": (11e6, 6e9, 60.0)}
-    text = cost_words.beside_the_paper(TABLE, printed, "whole image")
+    text = words.beside_the_paper(TABLE, printed, "whole image")
     assert "1.5 times the time and 3 times the memory in the paper" in text and text.endswith(
         "here not run: no memory."
     )
-    run = cost_words.beside_the_paper([row("whole image", "training", 2.0, 8.0)], printed, "whole image")
+    run = words.beside_the_paper([row("whole image", "training", 2.0, 8.0)], printed, "whole image")
     assert run.endswith("; here **8 times** the time and 3 times the memory beyond weights.")
 
 
@@ -57,7 +57,7 @@ FLOORS = [
 
 
 def test_read_floors():
-    machine, inference, training = cost_words.read_floors(FLOORS).splitlines()
+    machine, inference, training = words.read_floors(FLOORS).splitlines()
     assert "50 GFLOP/s and 10 GB/s; below 5 operations a byte" in machine
     assert "nearest to its floor is *whole image* (1.25 times), farthest from it *RAM* (50 times)" in inference
     assert "2.5 times its floor, which operations set" in inference
@@ -66,6 +66,6 @@ def test_read_floors():
 
 
 def test_floors_as_columns():
-    heading, first, *_ = cost_words.floor_text(FLOORS).splitlines()
+    heading, first, *_ = words.floor_text(FLOORS).splitlines()
     assert len(heading) == len(first)
     assert first.split() == ["saccader", "inference", "0.4", "1", "400", "8", "20", "2.5"]

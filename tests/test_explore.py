@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from vsacc.datasets.cluttered import TASKS, make_batch
-from vsacc.explore import Explorer, nearest_latent, noise
+from vsacc.explore.explorer import Explorer, nearest_latent, noise
+from vsacc.explore.pictures import FixedTest, Photographs, make_picture, open_folder
 from vsacc.model import Config, Saccader
 from vsacc.paths import UserError
-from vsacc.pictures import FixedTest, Photographs, make_picture, open_folder
 from vsacc.sampler import build_pyramid, glimpse, proxy
 from vsacc.tasks import TEST_SEED, ClutteredSplit, PhotoSplit, kind_of
 from vsacc.vrnn import kl_normal

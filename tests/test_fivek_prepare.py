@@ -19,7 +19,7 @@ from vsacc.datasets.develop import develop_square
 from vsacc.datasets.fivek import find_files, prepare, store_folder
 from vsacc.datasets.fivek_labels import CLASSES
 from vsacc.paths import UserError
-from vsacc.store import open_store
+from vsacc.store.read import open_store
 
 
 class Site(ThreadingHTTPServer):

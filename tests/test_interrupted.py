@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from tiny_runs import apart, tiny_plan, told
 
-from vsacc import pool
 from vsacc.paths import ROOT
-from vsacc.pool import open_pool
-from vsacc.rows import read_rows
+from vsacc.runs import pool
+from vsacc.runs.pool import open_pool
+from vsacc.runs.rows import read_rows
 
 KILLED = """
 import sys

@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from vsacc.notebooks import outputs, scrub
 from vsacc.paths import NOTEBOOKS
-from vsacc.report_page import markdown_to_html
+from vsacc.reporting.notebooks import outputs, scrub
+from vsacc.reporting.page import markdown_to_html
 
 LINES = 25
 PARAMETER = re.compile(r"[a-z]\w*: [\w\[\], |]+ = [^=#]+(  # [^=]+)?")

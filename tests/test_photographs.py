@@ -12,7 +12,7 @@ from vsacc.datasets.develop import develop_square
 from vsacc.datasets.photographs import default_folder, find, main, prepare
 from vsacc.datasets.splits import split_of
 from vsacc.paths import UserError
-from vsacc.store import open_store
+from vsacc.store.read import open_store
 
 SIDE = 64
 

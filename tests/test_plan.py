@@ -7,8 +7,8 @@ import torch
 
 from vsacc.datasets.cluttered import TASKS
 from vsacc.models import MODELS
-from vsacc.plan import CELLS, LAPTOP, MINUTES, PAPER, QUICK, plan, planned_job
 from vsacc.recipes import AS_PUBLISHED, PAPER_SIZE, make_job
+from vsacc.runs.plan import CELLS, LAPTOP, MINUTES, PAPER, QUICK, plan, planned_job
 from vsacc.sampler import upscale
 from vsacc.tasks import KINDS, LARGE_BATCH, ClutteredSplit, open_split
 

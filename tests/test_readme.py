@@ -6,10 +6,10 @@ from dataclasses import asdict
 import pytest
 
 from vsacc.paths import WEIGHTS, UserError
-from vsacc.plan import plan
 from vsacc.readme import HEADLINES, README, key, render, table
 from vsacc.recipes import make_job
-from vsacc.rows import job_of, read_rows, row_name
+from vsacc.runs.plan import plan
+from vsacc.runs.rows import job_of, read_rows, row_name
 
 SEEN = {"parameters": 1_230_000, "test_accuracy": 0.9512, "localised": 0.987, "seconds": 90.0, "device": "a CPU"}
 SEEN |= {"threads": 2, "protocol": "digits"}

@@ -12,10 +12,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from vsacc import notebooks, refresh, report
-from vsacc.notebooks import execute, figures, find_notebooks, scrub
+from vsacc import refresh, report
 from vsacc.paths import UserError
-from vsacc.report_index import write_index
+from vsacc.reporting import notebooks
+from vsacc.reporting.index import write_index
+from vsacc.reporting.notebooks import execute, figures, find_notebooks, scrub
 
 PICTURE = io.BytesIO()
 Image.new("RGB", (40, 20), "teal").save(PICTURE, "PNG")

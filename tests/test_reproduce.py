@@ -11,11 +11,11 @@ from tiny_runs import TINY, standings, tiny_plan, told
 
 from vsacc import reproduce, train
 from vsacc.paths import UserError
-from vsacc.plan import Planned
 from vsacc.recipes import make_job
 from vsacc.reproduce import choose, keep_weights, main, make_row, run_all, select, summary
-from vsacc.rows import job_of, read_rows
-from vsacc.standing import Standing, standing
+from vsacc.runs.plan import Planned
+from vsacc.runs.rows import job_of, read_rows
+from vsacc.runs.standing import Standing, standing
 from vsacc.weights import load_into
 
 

@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from vsacc import readings, results
-from vsacc.cost_table import PRINTED
-from vsacc.published import PAPER, PAPER_COST_100, PEERS
+from vsacc.cost.table import PRINTED
 from vsacc.recipes import make_job
-from vsacc.rows import row_name
+from vsacc.results import tables, words
+from vsacc.results.published import PAPER, PAPER_COST_100, PEERS
+from vsacc.runs.rows import row_name
 from vsacc.tasks import KINDS
 
 
 def plain(text):
     """With spaces that may break."""
-    return text.replace(results.HARD, " ")
+    return text.replace(tables.HARD, " ")
 
 
 def row(task="one_digit", model="saccader", profile="laptop", seed=0, accuracy=0.9, **more):
@@ -41,56 +41,56 @@ SEEDS = named(*(row(seed=seed, accuracy=accuracy) for seed, accuracy in enumerat
 
 
 def test_a_group_is_a_mean_and_a_range_over_the_seeds():
-    (group,) = results.group(SEEDS, [])
+    (group,) = tables.group(SEEDS, [])
     assert group.mean == pytest.approx(0.93)
     assert group.values == [0.9, 0.96, 0.93]
-    assert plain(results.told(group)) == "93.0 (90.0 to 96.0, 3 seeds)"
+    assert plain(tables.told(group)) == "93.0 (90.0 to 96.0, 3 seeds)"
     assert (group.steps, group.seconds, group.parameters) == (500, [120.0] * 3, 750_000)
 
 
 def test_what_was_planned_and_not_run_is_there():
     planned = [("one_digit", "saccader", "laptop", seed) for seed in range(4)] + [("sum", "ram", "paper", 0)]
-    some, none = results.group(SEEDS, planned)
-    assert some.waiting == {3} and plain(results.told(some)) == "93.0 (90.0 to 96.0, 3 of 4 seeds)"
-    assert none.mean is None and results.told(none) == "not run"
-    assert readings.missing([some, none]) == "Of 5 planned runs, 3 were made and 2 not. None stopped before its end."
+    some, none = tables.group(SEEDS, planned)
+    assert some.waiting == {3} and plain(tables.told(some)) == "93.0 (90.0 to 96.0, 3 of 4 seeds)"
+    assert none.mean is None and tables.told(none) == "not run"
+    assert words.missing([some, none]) == "Of 5 planned runs, 3 were made and 2 not. None stopped before its end."
 
 
 def test_a_run_that_stopped_is_a_result():
     rows = named(row(model="resnet18", accuracy=0.5), stopped(model="resnet18", seed=1), stopped(model="random"))
     planned = [("one_digit", "resnet18", "laptop", 0), ("one_digit", "resnet18", "laptop", 1)]
-    some, none = results.group(rows, planned)
-    assert plain(results.told(some)) == "50.0 (1 seed, 1 stopped)" and not some.waiting
-    assert results.told(none) == "1 stopped"
-    assert "one_digit, *resnet18*, laptop; one_digit, *random*, laptop" in readings.missing([some, none])
+    some, none = tables.group(rows, planned)
+    assert plain(tables.told(some)) == "50.0 (1 seed, 1 stopped)" and not some.waiting
+    assert tables.told(none) == "1 stopped"
+    assert "one_digit, *resnet18*, laptop; one_digit, *random*, laptop" in words.missing([some, none])
 
 
 def test_variants_are_systems_of_their_own_and_quick_runs_are_no_results():
     rows = SEEDS | named(row(accuracy=0.1), variant="as_published") | named(row(profile="quick", accuracy=0.2))
-    found = {group.system: group.values for group in results.group(rows, [])}
+    found = {group.system: group.values for group in tables.group(rows, [])}
     assert found == {"saccader": [0.9, 0.96, 0.93], "saccader (as published)": [0.1]}
-    assert results.system_of("saccader", "as_published") == "saccader (as published)"
+    assert tables.system_of("saccader", "as_published") == "saccader (as published)"
 
 
 def test_a_stand_in_says_so_everywhere():
     rows = named(row(task="mit5k", protocol="stand-in for MIT-Adobe FiveK, drawn"), row())
-    groups = results.group(rows, [])
-    assert results.titles(groups) == {"mit5k": "mit5k (stand-in)", "one_digit": "one_digit"}
-    assert list(results.by_task(groups)) == ["mit5k (stand-in)", "one_digit"]
-    assert "mit5k (stand-in)" in results.systems_table(groups, "laptop").splitlines()[0]
-    assert "| 62.7 ± 0.03 | not run | stand-in: 90.0 (1 seed) |" in plain(results.accuracy_table(groups))
-    assert "mit5k" not in readings.beside_the_paper(groups, "laptop")
-    assert readings.compared(groups, "laptop")[0].startswith("**mit5k** (stand-in): only *saccader* 90.0 %")
+    groups = tables.group(rows, [])
+    assert tables.titles(groups) == {"mit5k": "mit5k (stand-in)", "one_digit": "one_digit"}
+    assert list(tables.by_task(groups)) == ["mit5k (stand-in)", "one_digit"]
+    assert "mit5k (stand-in)" in tables.systems_table(groups, "laptop").splitlines()[0]
+    assert "| 62.7 ± 0.03 | not run | stand-in: 90.0 (1 seed) |" in plain(tables.accuracy_table(groups))
+    assert "mit5k" not in words.beside_the_paper(groups, "laptop")
+    assert words.compared(groups, "laptop")[0].startswith("**mit5k** (stand-in): only *saccader* 90.0 %")
 
 
 def test_the_accuracies_of_table_1():
     rows = named(row("identification", accuracy=0.88), row("identification", profile="paper", accuracy=0.96))
-    lines = plain(results.accuracy_table(results.group(rows, []))).splitlines()
+    lines = plain(tables.accuracy_table(tables.group(rows, []))).splitlines()
     assert len(lines) == 2 + len(PAPER) == 14
     ours = "| 95.42 ± 0.002 | 96.0 (1 seed) | 88.0 (1 seed) |"
     assert lines[-1] == f"| 100 | identification | variational saccading | `saccader` {ours}"
     assert sum("not run | not run" in line for line in lines) == 11
-    said = [readings.beside_the_paper(results.group(rows, []), profile) for profile in results.PROFILES]
+    said = [words.beside_the_paper(tables.group(rows, []), profile) for profile in tables.PROFILES]
     assert "96.0 % with 0.75 M parameters, 0.6 points above the paper's 95.4 %" in said[0]
     assert "1 of these 12 rows" in said[1] and "7.4 points below" in said[1]
 
@@ -118,17 +118,17 @@ def test_the_costs_of_table_1():
     printed = {"saccader": (7.4e6, 160e6, 60.0), "crops": (11e6, 320e6, 180.0)}
     costs = [cost("saccader", mode, 0.5) for mode in ("training", "inference")]
     costs += [cost("saccader", "training", 9.0, channels=1), cost("whole", "training", None, bytes=None)]
-    lines = [line.split(" | ") for line in results.cost_table(costs, printed, 2528).splitlines()]
+    lines = [line.split(" | ") for line in tables.cost_table(costs, printed, 2528).splitlines()]
     columns = [[line[column].strip(" |") for line in lines[2:]] for column in (2, 3, 4)]
     assert columns[0] == ["7.4", "1", "1", "1", "11", "2", "3", "3"] + ["not in the paper"] * 4
     assert columns[1] == ["5", "4", "500", "1", *["not run"] * 4, "5", *["not run"] * 3]
     assert columns[2] == ["5", "4", "500", "1"] + ["not run"] * 8
-    assert "*crops*: 3 in the paper, not run here; inference here not run." in readings.costs(costs, printed, 2528)
+    assert "*crops*: 3 in the paper, not run here; inference here not run." in words.costs(costs, printed, 2528)
 
 
 @pytest.mark.parametrize(("value", "text"), [(12345.6, "12,300"), (0.98765, "0.988"), (2, "2"), (None, "not run")])
 def test_numbers_have_three_digits(value, text):
-    assert results.number(value) == text
+    assert tables.number(value) == text
 
 
 def test_systems_are_compared_by_their_seeds():
@@ -137,21 +137,21 @@ def test_systems_are_compared_by_their_seeds():
         *(row(model="random", seed=seed, accuracy=accuracy) for seed, accuracy in enumerate((0.3, 0.5))),
         *(row(model="proxy_only", seed=seed, accuracy=accuracy) for seed, accuracy in enumerate((0.4, 0.9))),
     )
-    groups = results.group(rows, [("sum", "saccader", "laptop", 0)])
-    text, not_run = readings.compared(groups, "laptop")
+    groups = tables.group(rows, [("sum", "saccader", "laptop", 0)])
+    text, not_run = words.compared(groups, "laptop")
     assert text.startswith("**one_digit**: *saccader* 93.0 % (3 seeds), next *resnet18* 91.0 % (2 seeds)")
     assert "every seed of the first is not above" in text
     assert text.endswith("random glimpses (40.0 %) with every seed: *saccader* and *resnet18*; not so: *proxy_only*.")
     assert not_run == "Not run: sum."
-    assert readings.compared(groups, "paper") == []
+    assert words.compared(groups, "paper") == []
 
 
 def test_tables_of_systems_and_of_peers():
     rows = SEEDS | named(row("megapixel", "resnet18_144", "paper", accuracy=0.5, config={}), row("megapixel"))
-    groups = results.group(rows, [])
-    assert plain(results.systems_table(groups, "paper")).splitlines()[2] == "| `resnet18_144` | 50.0 (1 seed) |"
-    assert "| `saccader` | 500 steps, 2.0 min | 500 steps, 2.0 min |" in results.training_table(groups, "laptop")
-    peers = plain(results.peers_table(groups))
+    groups = tables.group(rows, [])
+    assert plain(tables.systems_table(groups, "paper")).splitlines()[2] == "| `resnet18_144` | 50.0 (1 seed) |"
+    assert "| `saccader` | 500 steps, 2.0 min | 500 steps, 2.0 min |" in tables.training_table(groups, "laptop")
+    peers = plain(tables.peers_table(groups))
     assert "| megapixel | `resnet18_144` | every pixel | 50.0 (1 seed) | here, profile paper |" in peers
     assert "| megapixel | `saccader` | coarse view + 2 glimpses | 90.0 (1 seed) | here, profile laptop |" in peers
     assert "one_digit" not in peers and len(peers.splitlines()) == 2 + len(PEERS) + 2
@@ -159,20 +159,20 @@ def test_tables_of_systems_and_of_peers():
 
 def test_parts_of_a_budget_have_intervals():
     rows = [budget("sides", "saccader", 0.5, images=100, side=100), {"part": "seconds", "seconds": 1.0}]
-    (side,) = results.part_of(rows, "sides")
+    (side,) = tables.part_of(rows, "sides")
     assert (side["low"], side["high"]) == pytest.approx((0.4038, 0.5962), abs=1e-4)  # Wilson's, by hand
-    assert results.part_of(rows, "seconds") == [rows[1]]
+    assert tables.part_of(rows, "seconds") == [rows[1]]
 
 
 def test_more_glimpses_in_words():
     curve = [budget("glimpses", "saccader", a, glimpses=t) for t, a in ((1, 0.5), (2, 0.9), (4, 0.95), (8, 0.8))]
     whole = budget("glimpses", "resnet18", 0.7, glimpses=None, trained=None)
-    (said,) = readings.more_glimpses([*curve, whole])
+    (said,) = words.more_glimpses([*curve, whole])
     counts = "50.0 % with 1 glimpse, 90.0 % with the 2 of its training, 80.0 % with 8; best with 4."
     assert said == f"**one_digit**, *saccader*: {counts}"
 
 
-SIDES = results.part_of(
+SIDES = tables.part_of(
     [
         budget("sides", model, accuracy, side=side)
         for model, accuracies in {"saccader": (0.9, 0.89), "resnet18": (0.95, 0.2), "ram": (0.6, 0.6)}.items()
@@ -188,24 +188,24 @@ SECONDS = [
 
 
 def test_larger_images_in_words():
-    saccader, resnet, ram = readings.larger_images(SIDES, SECONDS[:4])
+    saccader, resnet, ram = words.larger_images(SIDES, SECONDS[:4])
     assert saccader.endswith("90.0 % at 100, 89.0 % at 2528 (95 % intervals overlap), time x 1.05.")
     assert resnet.endswith("95.0 % at 100, 20.0 % at 2528 (95 % intervals do not overlap), time x 100.")
     assert ram.endswith("time x not run.")
 
 
 def test_the_front_is_whom_nobody_beats_in_both():
-    small, large = readings.front(SIDES, SECONDS)
+    small, large = words.front(SIDES, SECONDS)
     assert small.endswith("of 3 systems nobody beats *saccader* (2 ms, 90.0 %) and *resnet18* (4 ms, 95.0 %) in both.")
     assert large.endswith("at 2528 x 2528: of 3 systems nobody beats *saccader* (2.1 ms, 89.0 %) in both.")
-    assert readings.dominates((1, -0.9), (2, -0.9)) and not readings.dominates((1, -0.9), (1, -0.9))
+    assert words.dominates((1, -0.9), (2, -0.9)) and not words.dominates((1, -0.9), (1, -0.9))
 
 
 def test_nothing_run_is_no_error():
-    planned = [("identification", "saccader", profile, 0) for profile in results.PROFILES]
-    groups = results.group({}, planned)
-    assert "not run" in results.systems_table(groups, "paper") and results.by_task(groups) == {}
-    assert "0 of these 12 rows" in readings.beside_the_paper(groups, "paper")
-    assert readings.more_glimpses([]) == readings.larger_images([], []) == readings.front([], []) == []
-    assert json.dumps(results.part_of([], "sides")) == "[]"
-    assert "not run" in results.cost_table([], PRINTED, 2528)
+    planned = [("identification", "saccader", profile, 0) for profile in tables.PROFILES]
+    groups = tables.group({}, planned)
+    assert "not run" in tables.systems_table(groups, "paper") and tables.by_task(groups) == {}
+    assert "0 of these 12 rows" in words.beside_the_paper(groups, "paper")
+    assert words.more_glimpses([]) == words.larger_images([], []) == words.front([], []) == []
+    assert json.dumps(tables.part_of([], "sides")) == "[]"
+    assert "not run" in tables.cost_table([], PRINTED, 2528)

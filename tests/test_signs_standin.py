@@ -13,7 +13,7 @@ from vsacc.datasets.signs import Sign, draw_posts, render, sign_box
 from vsacc.datasets.signs_standin import plan, signs_of, write_standin
 from vsacc.datasets.speed_limits import BOXES, build, index, open_speed_limits
 from vsacc.paths import UserError
-from vsacc.store import open_store
+from vsacc.store.read import open_store
 from vsacc.tasks import open_split
 
 

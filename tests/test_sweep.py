@@ -11,15 +11,16 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from vsacc import noise_grid, sweep, tasks, train
+from vsacc import sweep, tasks, train
 from vsacc.datasets.mnist import Digits
 from vsacc.noise import KINDS
-from vsacc.noise_grid import LEVELS, TESTS, VARIANTS, Cell, grid, one_thread, train_and_test
 from vsacc.paths import UserError
 from vsacc.plots.noise import LOOKS, family
 from vsacc.plots.noise import curves as picture
 from vsacc.recipes import make_job
-from vsacc.robustness import curves, losses, verdicts
+from vsacc.results.robustness import curves, losses, verdicts
+from vsacc.runs import noise_grid
+from vsacc.runs.noise_grid import LEVELS, TESTS, VARIANTS, Cell, grid, one_thread, train_and_test
 from vsacc.sweep import kept, main, run_cells
 
 TINY = {"hidden": 8, "features": 8, "proxy_widths": (4, 4), "crop_widths": (8, 8), "size": 16}

@@ -6,8 +6,8 @@ from noise_photos import CLASSES, SIDE, develop, photo_list
 
 from vsacc.datasets.cluttered import TASKS
 from vsacc.paths import UserError
-from vsacc.store import open_store
-from vsacc.store_write import write_store
+from vsacc.store.read import open_store
+from vsacc.store.write import write_store
 from vsacc.tasks import TEST_SEED, ClutteredSplit, PhotoSplit, kind_of
 
 

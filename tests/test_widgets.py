@@ -7,9 +7,9 @@ from PIL import Image
 from test_explore import KIND, STEPS, TINY
 
 from vsacc.datasets.cluttered import TASKS
-from vsacc.explore import Explorer
+from vsacc.explore.explorer import Explorer
+from vsacc.explore.pictures import FixedTest
 from vsacc.model import Saccader
-from vsacc.pictures import FixedTest
 from vsacc.plots import explorer as pictures
 from vsacc.plots.style import to_png
 from vsacc.tasks import ClutteredSplit

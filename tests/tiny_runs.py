@@ -8,11 +8,11 @@ import torch
 
 from vsacc import tasks, train
 from vsacc.datasets.mnist import Digits
-from vsacc.plan import Planned
 from vsacc.recipes import make_job
 from vsacc.reproduce import make_row
-from vsacc.rows import read_rows
-from vsacc.standing import standing
+from vsacc.runs.plan import Planned
+from vsacc.runs.rows import read_rows
+from vsacc.runs.standing import standing
 
 TINY = {"hidden": 8, "features": 8, "proxy_widths": (4, 4), "crop_widths": (8, 8), "size": 16}
 

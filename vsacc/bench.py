@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from . import cost, epoch
-from .cost_sides import stored
-from .measure import measure
+from .cost import benchmark, epoch
+from .cost.measure import measure
+from .cost.sides import stored
 from .paths import UserError, check_writable, one_sentence_exit, resolve_profile, write_atomic
 from .record import provenance
 from .sampler import Pyramid, build_pyramid, glimpse
@@ -101,7 +101,7 @@ def show_sampler(rows: list[dict]) -> str:
 
 BENCHMARKS = {  # name: what makes the rows of a profile, what shows them
     "sampler": (lambda profile: sampler(), show_sampler),
-    "cost": (cost.cost, cost.show),
+    "cost": (benchmark.cost, benchmark.show),
     "epoch": (epoch.epoch, epoch.show),
 }
 

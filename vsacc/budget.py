@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from .cost_table import inference
-from .measure import measure
+from .cost.measure import measure
+from .cost.table import inference
 from .metrics import evaluate
 from .model import Model
 from .paths import REPORTS, WEIGHTS, check_writable, one_sentence_exit, write_atomic

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .explore.pictures import Picture, channels_last, open_picture
 from .paths import UserError, check_writable, one_sentence_exit, write_atomic
-from .pictures import Picture, channels_last, open_picture
 from .plots.photographs import looked_at
 from .plots.style import to_png, use_style
 from .sampler import Images

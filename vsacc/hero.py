@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .explore import Explorer, Look
+from .explore.explorer import Explorer, Look
+from .explore.pictures import FixedTest, Picture, channels_last
 from .paths import REPORTS, check_writable, one_sentence_exit, write_atomic
-from .pictures import FixedTest, Picture, channels_last
 from .plots.hero import Film, gif, hero
 from .plots.style import to_png
 from .sampler import glimpse

@@ -4,8 +4,8 @@ import re
 from itertools import groupby
 
 from .paths import ROOT, UserError, one_sentence_exit, write_atomic
-from .plan import Planned, plan
-from .rows import job_of, read_rows
+from .runs.plan import Planned, plan
+from .runs.rows import job_of, read_rows
 
 README = ROOT / "README.md"
 PART = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)

@@ -9,8 +9,8 @@ import sys
 
 import nbformat
 
-from .notebooks import execute, find_notebooks
 from .paths import ROOT, one_sentence_exit, write_atomic
+from .reporting.notebooks import execute, find_notebooks
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import nbformat
 
-from .notebooks import Execution, check_parameters, execute, figures, find_notebooks
 from .paths import REPORTS, check_writable, one_sentence_exit, resolve_profile, write_atomic
 from .record import provenance
-from .report_index import title_and_question, write_index
-from .report_page import notebook_page
+from .reporting.index import title_and_question, write_index
+from .reporting.notebooks import Execution, check_parameters, execute, figures, find_notebooks
+from .reporting.page import notebook_page
 
 
 def main(arguments: list[str] | None = None) -> int:

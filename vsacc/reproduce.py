@@ -24,14 +24,14 @@ import torch
 from tqdm.auto import tqdm
 
 from .health import Stopped
-from .noise_grid import one_thread
 from .parallel import processes_and_nodes
 from .paths import REPORTS, UserError, check_writable, one_sentence_exit, resolve_profile, write_atomic
-from .plan import Planned, plan
-from .pool import default_workers, open_pool
 from .record import provenance
-from .rows import read_rows
-from .standing import FINISHED, Standing, standing
+from .runs.noise_grid import one_thread
+from .runs.plan import Planned, plan
+from .runs.pool import default_workers, open_pool
+from .runs.rows import read_rows
+from .runs.standing import FINISHED, Standing, standing
 from .tasks import open_split
 from .train import build, fit, result
 from .weights import save_weights

@@ -1,4 +1,4 @@
-"""Run the study of noisy proxies (vsacc.noise_grid): here, over processes, or over a cluster, with the same results.
+"""Run the study of noisy proxies (vsacc.runs.noise_grid) here, in processes or on a cluster, with the same results.
 
     python -m vsacc.sweep --profile laptop --workers 2
     python -m vsacc.sweep --profile laptop --list
@@ -19,9 +19,9 @@ import joblib
 import torch
 from tqdm.auto import tqdm
 
-from .noise_grid import SEEDS, TASKS, TRAINED, Cell, grid, train_and_test
 from .paths import REPORTS, RUNS, UserError, check_writable, one_sentence_exit, resolve_profile, write_atomic
 from .record import provenance
+from .runs.noise_grid import SEEDS, TASKS, TRAINED, Cell, grid, train_and_test
 from .tasks import open_split
 
 CELLS = RUNS / "sweep"

@@ -18,7 +18,7 @@ from .datasets.speed_limits_labels import CLASSES as LIMITS
 from .paths import UserError, resolve_profile
 from .sampler import Images, build_pyramid, upscale
 from .seeds import derive
-from .store import Store
+from .store.read import Store
 
 FINITE_BATCH = 40  # images of a finite set that are measured at once
 ORDER = 3  # of the images in an epoch: this stream's purpose among all that derive from one seed

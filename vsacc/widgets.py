@@ -19,7 +19,7 @@ Place = tuple[float, float, float]  # (s, x, y)
 
 
 class Explorer(Protocol):
-    """What the sliders need: see ``vsacc.explore.Explorer``."""
+    """What the sliders need: see ``vsacc.explore.explorer.Explorer``."""
 
     pictures: Sequence[Any]
     classes: Sequence[str]

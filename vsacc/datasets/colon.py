@@ -22,8 +22,8 @@ import numpy as np
 
 from ..paths import DOWNLOADS, UserError, one_sentence_exit
 from ..seeds import derive
-from ..store import MANIFEST, Store, open_store
-from ..store_write import Photo, write_store
+from ..store.read import MANIFEST, Store, open_store
+from ..store.write import Photo, write_store
 
 CLASSES = ("no epithelium", "epithelium")
 FOLDER = DOWNLOADS / "colon"

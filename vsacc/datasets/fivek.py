@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from ..paths import DOWNLOADS, UserError, check_writable, one_sentence_exit
-from ..store_write import Photo, write_store
+from ..store.write import Photo, write_store
 from .develop import develop_square
 from .download import Failure, Job, download_all
 from .fivek_labels import BASES, CLASSES, HELP, SPLITS, Record, find_labels, read_records

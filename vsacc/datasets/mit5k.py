@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..paths import UserError
-from ..store import MANIFEST, Store, open_store
-from ..store_write import write_store
+from ..store.read import MANIFEST, Store, open_store
+from ..store.write import write_store
 from . import fivek, standin
 from .develop import develop_square
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..paths import DOWNLOADS, UserError, one_sentence_exit
-from ..store import open_store
-from ..store_write import Photo, write_store
+from ..store.read import open_store
+from ..store.write import Photo, write_store
 from .develop import SUFFIXES, develop_square
 from .splits import split_of
 

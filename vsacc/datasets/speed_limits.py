@@ -27,8 +27,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..paths import DOWNLOADS, UserError, one_sentence_exit, write_atomic
-from ..store import Store, open_store
-from ..store_write import Photo, write_store
+from ..store.read import Store, open_store
+from ..store.write import Photo, write_store
 from . import signs_standin
 from .develop import develop_square, size_of
 from .download import download

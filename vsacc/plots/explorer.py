@@ -1,9 +1,9 @@
 """The explorer's picture: a row shows one step of a look, and a static figure of many rows is the slider on paper.
 
-A ``look`` is anything with the arrays of ``vsacc.explore.Look``, a ``picture`` anything with ``small`` (uint8 (h, w)
-or (h, w, 3)), ``shape`` = (H, W) of the image it stands for, ``title`` and ``truth`` (a class or None). Places are
-(s, x, y) in coordinates in which an image is [-1, 1] on each axis. Artists are made once and moved, and nothing is
-laid out anew, so that a row is drawn in tens of milliseconds.
+A ``look`` is anything with the arrays of ``vsacc.explore.explorer.Look``, a ``picture`` anything with ``small``
+(uint8 (h, w) or (h, w, 3)), ``shape`` = (H, W) of the image it stands for, ``title`` and ``truth`` (a class or None).
+Places are (s, x, y) in coordinates in which an image is [-1, 1] on each axis. Artists are made once and moved, and
+nothing is laid out anew, so that a row is drawn in tens of milliseconds.
 """
 
 from collections.abc import Sequence

@@ -7,7 +7,7 @@ steps of every pair of the other two, to see that all of it works.
 
 from typing import NamedTuple
 
-from .recipes import AS_PUBLISHED, Job, make_job
+from ..recipes import AS_PUBLISHED, Job, make_job
 from .rows import row_name
 
 SEEDS = 3

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .datasets.cluttered import CANVAS
-from .datasets.develop import SUFFIXES, develop
-from .paths import UserError
-from .sampler import Images, build_pyramid, glimpse, upscale
-from .tasks import TEST_BATCH, TEST_SEED, ClutteredSplit, PhotoSplit
+from ..datasets.cluttered import CANVAS
+from ..datasets.develop import SUFFIXES, develop
+from ..paths import UserError
+from ..sampler import Images, build_pyramid, glimpse, upscale
+from ..tasks import TEST_BATCH, TEST_SEED, ClutteredSplit, PhotoSplit
 
 DISPLAY = 400  # pixels, side of an image as it is shown
 TEST_IMAGES = 10_000

@@ -12,14 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .baselines.resnet import GRID, CropsResNet, WholeResNet, crop_grid
-from .loss import lower_bound
+from ..baselines.resnet import GRID, CropsResNet, WholeResNet, crop_grid
+from ..loss import lower_bound
+from ..model import Model
+from ..models import build_model
+from ..recipes import make_job
+from ..sampler import Images, Pyramid, build_pyramid
+from ..tasks import KINDS
 from .measure import Work, largest_batch, measure, peak_bytes
-from .model import Model
-from .models import build_model
-from .recipes import make_job
-from .sampler import Images, Pyramid, build_pyramid
-from .tasks import KINDS
 
 TASK = "identification_2528"
 KIND = KINDS[TASK]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .sampler import level_tables
+from ..sampler import level_tables
 
 TILE = 64  # side of a tile in pixels
 PLANE = TILE * TILE

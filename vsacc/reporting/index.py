@@ -11,10 +11,10 @@ import nbformat
 from nbformat import NotebookNode
 from PIL import Image
 
+from ..paths import write_atomic
+from ..record import provenance
 from .notebooks import figures, find_notebooks
-from .paths import write_atomic
-from .record import provenance
-from .report_page import markdown_to_html, page
+from .page import markdown_to_html, page
 
 TITLE = "Looking at very large images through a few glimpses"
 ABOUT = (

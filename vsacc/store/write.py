@@ -1,4 +1,4 @@
-"""Write a store: photographs developed once, on all cores, into the records that :mod:`vsacc.store` reads.
+"""Write a store: photographs developed once, on all cores, into the records that :mod:`vsacc.store.read` reads.
 
 Every photograph has its place in ``images.u8.part`` from the start, and a line in the journal once its record is safely
 on disk. A run that was killed, or met a full disk, therefore goes on where it stopped; so does one that has got more
@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .paths import UserError, check_writable, file_size
-from .sampler import pyramid_sizes
-from .store import PIXELS
-from .store_journal import (
+from ..paths import UserError, check_writable, file_size
+from ..sampler import pyramid_sizes
+from .journal import (
     JOURNAL,
     PART,
     Entry,
@@ -33,6 +32,7 @@ from .store_journal import (
     reopen,
     write_manifest,
 )
+from .read import PIXELS
 from .tiles import Sizes, record_bytes
 from .tiles_write import write_record
 

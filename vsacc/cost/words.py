@@ -1,6 +1,6 @@
 """What the rows of the cost benchmark say: tables of text and sentences, made from the numbers so that they hold."""
 
-from .results import number
+from ..results.tables import number
 
 Rows = list[dict]
 MODES = ("inference", "training")

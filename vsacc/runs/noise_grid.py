@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import torch
 
-from .metrics import evaluate
-from .noise import Corruption
-from .paths import UserError
-from .recipes import Job, make_job
-from .tasks import open_split
-from .train import fit
+from ..metrics import evaluate
+from ..noise import Corruption
+from ..paths import UserError
+from ..recipes import Job, make_job
+from ..tasks import open_split
+from ..train import fit
 
 TRAINED_KIND, TRAINED_LEVEL = "dropout", 0.97
 TRAINED = {"noise": TRAINED_KIND, "noise_level": TRAINED_LEVEL}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .noise import describe
+from ..noise import describe
 
 LOSS = 0.05  # robust: the mean accuracy over the seeds is at most this far below that on clean proxies
 CLEAN = "none"

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from .baselines.resnet import GRID, CropsResNet, WholeResNet
-from .cost_table import CLASSES, CONTENDERS, WORK, resident_bytes
+from ..baselines.resnet import GRID, CropsResNet, WholeResNet
+from ..model import Model
+from ..sampler import Pyramid, pyramid_sizes
 from .measure import seconds_of
-from .model import Model
-from .sampler import Pyramid, pyramid_sizes
+from .table import CLASSES, CONTENDERS, WORK, resident_bytes
 
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product shows the peak
 COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes, more than any cache holds

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from . import train
+from .. import train
 from .plan import Planned
 from .rows import job_of
 

@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from papermill import PapermillExecutionError, execute_notebook, inspect_notebook
 from papermill.execute import ERROR_MARKER_TAG
 
-from .paths import NOTEBOOKS, UserError
+from ..paths import NOTEBOOKS, UserError
 
 CELL_SECONDS = {"quick": 600, "laptop": 3600, "paper": 7200}  # a cell that takes longer is stuck
 START_SECONDS = 120  # for a kernel; one machine may start several

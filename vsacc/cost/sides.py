@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .cost_table import CONTENDERS, inference, random_images, resident_bytes
+from ..paths import RUNS, check_writable
+from ..sampler import Images, glimpse
+from ..store.read import open_store
+from ..store.write import write_strips
 from .measure import SHARE, Cost, Work, free_bytes, measure, slope
-from .paths import RUNS, check_writable
-from .sampler import Images, glimpse
-from .store import open_store
-from .store_write import write_strips
+from .table import CONTENDERS, inference, random_images, resident_bytes
 
 IN_MEMORY = 10_000  # largest side that is held in memory
 STRIP = 256  # rows of random pixels made at once

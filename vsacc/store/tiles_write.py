@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .sampler import halve
+from ..sampler import halve
 from .tiles import TILE, Sizes, Span, level_spans
 
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .cost_table import CONTENDERS, inference, random_images, training
+from ..model import Saccader
+from ..sampler import Images, glimpse, proxy
+from ..vrnn import Normal, kl_normal
 from .measure import Work, measure
-from .model import Saccader
-from .sampler import Images, glimpse, proxy
-from .vrnn import Normal, kl_normal
+from .table import CONTENDERS, inference, random_images, training
 
 
 class Part(NamedTuple):

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import torch
 
-from .cost_table import EPOCH
+from ..parallel import launch
+from ..paths import resolve_profile
+from ..recipes import Job, make_job
+from ..tasks import Split, open_split
+from ..train import build, train_step
 from .measure import Work, measure
-from .parallel import launch
-from .paths import resolve_profile
-from .recipes import Job, make_job
-from .tasks import Split, open_split
-from .train import build, train_step
+from .table import EPOCH
 
 STEPS = 5  # of training in one timed call
 PRECISIONS = ("32-true", "bf16-mixed")

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from .models import read_config
-from .paths import ROOT, UserError
-from .recipes import Job, Recipe
+from ..models import read_config
+from ..paths import ROOT, UserError
+from ..recipes import Job, Recipe
 
 ROWS = ROOT / "reports" / "runs"  # those that are committed
 

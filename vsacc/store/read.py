@@ -1,8 +1,8 @@
 """A training store: photographs on disk as pyramids of bytes, developed once and read where they lie.
 
-folder/images.u8      a record per photograph, all of equal length, see :mod:`vsacc.tiles`
+folder/images.u8      a record per photograph, all of equal length, see :mod:`vsacc.store.tiles`
 folder/manifest.json  what the records are; written last, so where it is, the store is whole
-folder/journal.jsonl  what is done so far, for :mod:`vsacc.store_write`
+folder/journal.jsonl  what is done so far, for :mod:`vsacc.store.write`
 """
 
 import json
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .paths import UserError
+from ..paths import UserError
 from .tiles import Sizes, Tiled, level_spans, record_bytes
 
 FORMAT = 1  # of the files: a store of another number is prepared again

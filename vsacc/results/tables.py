@@ -7,7 +7,7 @@ make a group; every group that is planned is there, whether it was run or not.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .metrics import wilson
+from ..metrics import wilson
 from .published import ALL, PAPER, PEERS
 
 PROFILES = ("paper", "laptop")
@@ -59,7 +59,7 @@ def system_of(model: str, variant: str = "") -> str:
 
 
 def variant_of(name: str, row: dict) -> str:
-    """What the name of a row says behind its seed, see :func:`vsacc.rows.row_name`."""
+    """What the name of a row says behind its seed, see :func:`vsacc.runs.rows.row_name`."""
     return name.partition(f"-seed{row['seed']}")[2].removeprefix("-")
 
 

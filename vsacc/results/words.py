@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from .published import PAPER
-from .results import NOT_RUN, Group, cost_of, find, number, percent
+from .tables import NOT_RUN, Group, cost_of, find, number, percent
 
-Curve = list[dict]  # rows of a budget, see vsacc.results.part_of
+Curve = list[dict]  # rows of a budget, see vsacc.results.tables.part_of
 
 
 def listed(words: list[str]) -> str:

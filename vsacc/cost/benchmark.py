@@ -1,18 +1,18 @@
 """What looking costs: the right half of Table 1, how far above the machine's floor it lies, time and memory against
 the image's side, and where the time goes.
 
-Four tables of rows in one list, told apart by "part": see :mod:`vsacc.cost_table`, :mod:`vsacc.cost_floor`,
-:mod:`vsacc.cost_sides` and :mod:`vsacc.cost_parts`. Seconds are per image everywhere, everything is float32, and a row
-that was not run has seconds None and says "why". :mod:`vsacc.measure` says what is measured and how.
+Four tables of rows in one list, told apart by "part": see :mod:`vsacc.cost.table`, :mod:`vsacc.cost.floor`,
+:mod:`vsacc.cost.sides` and :mod:`vsacc.cost.parts`. Seconds are per image everywhere, everything is float32, and a row
+that was not run has seconds None and says "why". :mod:`vsacc.cost.measure` says what is measured and how.
 """
 
 from typing import NamedTuple
 
-from .cost_floor import floors, peaks
-from .cost_parts import shares
-from .cost_sides import against_side, slopes
-from .cost_table import CONTENDERS, table
-from .paths import resolve_profile
+from ..paths import resolve_profile
+from .floor import floors, peaks
+from .parts import shares
+from .sides import against_side, slopes
+from .table import CONTENDERS, table
 
 
 class Size(NamedTuple):

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .paths import UserError, file_size, write_atomic
-from .store import FORMAT, MANIFEST, PIXELS
+from ..paths import UserError, file_size, write_atomic
+from .read import FORMAT, MANIFEST, PIXELS
 from .tiles import Sizes
 
 PART, JOURNAL = f"{PIXELS}.part", "journal.jsonl"

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .model import Saccader
+from ..model import Saccader
+from ..sampler import glimpse, proxy
+from ..seeds import derive
+from ..vrnn import VRNN, cell_centres, kl_normal
 from .pictures import Picture, channels_last, open_picture
-from .sampler import glimpse, proxy
-from .seeds import derive
-from .vrnn import VRNN, cell_centres, kl_normal
 
 Place = tuple[float, float, float]  # (s, x, y)
 
