@@ -23,6 +23,10 @@ window.jupyterapp?.commands.isEnabled('notebook:run-all-cells')
   && document.querySelector('.jp-Toolbar-kernelName')?.textContent.startsWith('Python')
   && document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'
 """
+PAINTED = """
+document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status === 'idle'
+  && [...document.images].every(one => one.complete) && new Promise(done => setTimeout(done, 300, true))
+"""
 HELPERS = """
 window.slider = name => [...document.querySelectorAll('.widget-slider')]
   .find(one => one.querySelector('.widget-label')?.textContent === name);
@@ -124,4 +128,5 @@ def test_dragging_the_glimpse_to_a_wrong_place_changes_the_class(page, known):
     wait_for("the class changes", lambda: page.evaluate("words()") == f"says {explorer.classes[said[wrong]]}")
     assert page.evaluate("picture()") != before
     if "VSACC_SCREENSHOT" in os.environ:
+        wait_for("all moves are answered and painted", lambda: page.evaluate(PAINTED))
         page.screenshot(Path(os.environ["VSACC_SCREENSHOT"]))
