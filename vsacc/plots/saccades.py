@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from .style import RIGHT, TRUTH, WRONG, step_colour
 
 EXTENT = (-1, 1, 1, -1)  # left, right, bottom, top: y runs down
+SMALL = 0.15  # frames whose number stands above them
 
 
 def show(axes: Axes, image: np.ndarray, title: str = "", colour: str | None = None) -> None:
@@ -34,8 +35,9 @@ def frame_glimpses(axes: Axes, where: np.ndarray) -> None:
     for step, (s, x, y) in enumerate(where):
         colour = step_colour(step, len(where))
         frame(axes, (x - s, y - s, x + s, y + s), colour)
-        place = np.clip((x - s + 0.04, y - s + 0.04), -0.97, 0.9)
-        axes.text(*place, str(step + 1), color=colour, fontsize=9, va="top", weight="bold")
+        inside = s > SMALL  # in a small frame the number would hide what is seen
+        place = np.clip((x - s + 0.04 * inside, y - s + 0.04 * inside), (-0.97, -0.97 if inside else -0.85), 0.9)
+        axes.text(*place, str(step + 1), color=colour, fontsize=9, va="top" if inside else "bottom", weight="bold")
 
 
 def boxed_images(rows: dict[str, tuple[np.ndarray, np.ndarray, list[str]]]) -> Figure:
