@@ -42,7 +42,7 @@ TASKS = {"quick": "one_digit", "laptop": "one_digit", "paper": "identification"}
 SEEDS = {"quick": (0,), "laptop": (0, 1, 2), "paper": (0, 1, 2)}
 RECIPES = {
     "quick": {"steps": 10, "evaluated": 100},
-    "laptop": {"steps": 700, "batch": 96, "evaluated": 1000},
+    "laptop": {"steps": 700, "evaluated": 1000},
     "paper": {"steps": 6000},
 }
 
