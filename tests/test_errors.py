@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from vsacc.datasets.cluttered import Batch
-from vsacc.errors import BINS, CAUSES, Traces, by_distance, causes, lost_to_overlap, overlapping, read_at, trace
-from vsacc.model import Output
+from vsacc.errors import BINS, CAUSES, Traces, by_distance, causes, lost_to_overlap, overlapping, trace
+from vsacc.model import Output, read_at
 from vsacc.recipes import make_job
 from vsacc.sampler import as_pyramid
 from vsacc.train import build
@@ -51,7 +51,8 @@ class LooksAway(torch.nn.Module):
 
     def forward(self, images):
         where = torch.tensor([0.28, -0.7, -0.7]).expand(images.shape[0], 2, 3)
-        return Output(read_at(self, images, where), where, None, {})
+        logits, o = read_at(self, images, where)
+        return Output(logits, where, o, {})
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_trace_moves_the_glimpses_to_the_true_centres(saccader):
     centres = (boxes[..., :2] + boxes[..., 2:]) / 2
     there = torch.cat([torch.full((2, 2, 1), 0.28), centres], -1)
     with torch.no_grad():
-        labels = read_at(saccader, images, there).argmax(-1)
+        labels = read_at(saccader, images, there)[0].argmax(-1)
         itself = LooksAway(saccader)(images).logits.argmax(-1)
     labels[0] = itself[0]
     found = trace(LooksAway(saccader), [Batch(images, labels, boxes, torch.zeros(2, 2))])
@@ -83,4 +84,4 @@ def test_a_saccader_told_where_it_looks_reads_the_same(saccader):
     pixels = torch.randint(256, (3, 1, 100, 100), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     with torch.no_grad():
         output = saccader(pixels)
-        torch.testing.assert_close(read_at(saccader, as_pyramid(pixels), output.where), output.logits)
+        torch.testing.assert_close(read_at(saccader, as_pyramid(pixels), output.where)[0], output.logits)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .datasets.cluttered import SPRITE
-from .model import Saccader
-from .sampler import Images, glimpse
+from .datasets.cluttered import CANVAS, SPRITE
+from .loss import correct
+from .metrics import centres_of
+from .model import Saccader, read_at
 from .tasks import Batch
 
 TOUCHING = SPRITE / 2  # pixels between the centres of digits that overlap: strokes fill the middle of a sprite
@@ -28,6 +29,11 @@ class Traces(NamedTuple):
     told: Tensor
     distance: Tensor
 
+    @property
+    def near(self) -> Tensor:
+        """Whose digits lie on top of each other, bool (N,)."""
+        return self.distance < TOUCHING
+
 
 @torch.no_grad()
 def trace(model: Saccader, batches: Iterable[Batch]) -> Traces:
@@ -35,26 +41,19 @@ def trace(model: Saccader, batches: Iterable[Batch]) -> Traces:
     rows = []
     for batch in batches:
         output = model(batch.images)
-        centres = (batch.boxes[..., :2] + batch.boxes[..., 2:]) / 2  # (B, 2, 2)
+        centres = centres_of(batch.boxes)  # (B, 2, 2)
         s = output.where[..., :1].mean(1, keepdim=True).expand(-1, centres.shape[1], 1)  # as wide as its own
-        called = read_at(model, batch.images, torch.cat([s, centres], -1)).argmax(-1)
-        apart = (centres[:, 0] - centres[:, 1]).norm(dim=-1) * 50  # [-1, 1] is 100 pixels
-        rows.append((output.logits.argmax(-1) == batch.labels, called == batch.labels, apart))
+        told, _ = read_at(model, batch.images, torch.cat([s, centres], -1))
+        apart = (centres[:, 0] - centres[:, 1]).norm(dim=-1) * CANVAS / 2
+        rows.append((correct(output.logits, batch.labels), correct(told, batch.labels), apart))
     return Traces(*(torch.cat(parts).cpu() for parts in zip(*rows, strict=True)))
-
-
-def read_at(model: Saccader, images: Images, where: Tensor) -> Tensor:
-    """log p(y | glimpses at ``where``): (B, T, 3) -> (B, K)."""
-    o = glimpse(images, where, model.config.size)
-    return model.likelihood(model.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2]))
 
 
 def causes(traces: Traces) -> dict[str, Tensor]:
     """Which images each of CAUSES spoils, bool (N,): of digits that overlap, the overlap; of others, the place where
     being told it mends the error, and else the reading."""
-    wrong, near = ~traces.right, traces.distance < TOUCHING
-    apart = wrong & ~near
-    return dict(zip(CAUSES, (wrong & near, apart & traces.told, apart & ~traces.told), strict=True))
+    wrong, apart = ~traces.right, ~traces.right & ~traces.near
+    return dict(zip(CAUSES, (wrong & traces.near, apart & traces.told, apart & ~traces.told), strict=True))
 
 
 def by_distance(traces: Traces) -> dict[str, list[float]]:
@@ -71,10 +70,10 @@ def by_distance(traces: Traces) -> dict[str, list[float]]:
 
 def overlapping(traces: Traces) -> float:
     """Share of the images whose digits lie on top of each other."""
-    return (traces.distance < TOUCHING).float().mean().item()
+    return traces.near.float().mean().item()
 
 
 def lost_to_overlap(traces: Traces) -> float:
     """Share of all images that reading from the true places loses to overlap: beyond what it misreads elsewhere."""
-    near, told = traces.distance < TOUCHING, traces.told.float()
+    near, told = traces.near, traces.told.float()
     return overlapping(traces) * (told[~near].mean() - told[near].mean()).item()

@@ -35,10 +35,14 @@ def boxes_of(where: Tensor) -> Tensor:
     return torch.cat([centre - s, centre + s], -1)
 
 
+def centres_of(boxes: Tensor) -> Tensor:
+    """(..., 4) = (x0, y0, x1, y1) -> (..., 2) = (x, y)."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
 def centre_inside(where: Tensor, boxes: Tensor) -> Tensor:
     """Which boxes have their centre inside some glimpse: (..., T, 3), (..., D, 4) -> bool (..., D)."""
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
-    distance = (centre[..., :, None, :] - where[..., None, :, 1:]).abs().amax(-1)  # (..., D, T)
+    distance = (centres_of(boxes)[..., :, None, :] - where[..., None, :, 1:]).abs().amax(-1)  # (..., D, T)
     return (distance <= where[..., None, :, 0]).any(-1)
 
 

@@ -83,6 +83,14 @@ def make_likelihood(config: Config, labels: Tensor, many: bool = False) -> nn.Mo
     return AnyLikelihood(config.features, classes) if many else SetLikelihood(config.features, labels)
 
 
+def read_at(model: Model, images: Images, where: Tensor) -> tuple[Tensor, Tensor]:
+    """What a model with a crop network and a likelihood reads at ``where`` (B, T, 3): logits (B, K), and the glimpses
+    (B, T, C, L, L)."""
+    o = glimpse(images, where, model.config.size)
+    read = model.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
+    return model.likelihood(read), o
+
+
 class Saccader(Model):
     def __init__(self, config: Config, labels: Tensor, many: bool = False):
         super().__init__()
@@ -133,6 +141,5 @@ class Saccader(Model):
             c, torch.stack([step.z for step in steps]), torch.stack([step.state.hidden for step in steps])
         )
         kl = torch.stack([kl_normal(step.posterior, step.prior) for step in steps])  # (T, B)
-        o = glimpse(images, where, self.config.size)  # (B, T, C, L, L)
-        read = self.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
-        return Output(self.likelihood(read), where, o, {"log_c": log_c.sum(0), "kl": kl.sum(0)})
+        logits, o = read_at(self, images, where)
+        return Output(logits, where, o, {"log_c": log_c.sum(0), "kl": kl.sum(0)})

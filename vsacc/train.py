@@ -90,9 +90,7 @@ def fit(
     with fabric.rank_zero_first():  # what has to be fetched or made is so once
         data = open_split(job.task, "train", fabric.device, job.profile)
         held_out = open_split(job.task, "validation", fabric.device, job.profile) if recipe.validations else None
-    model = build(job)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
-    model, optimizer = fabric.setup(model, optimizer)
+    model, optimizer = set_up(fabric, job)
     state = {"model": model, "optimizer": optimizer, "step": 0, "seconds": 0.0, "history": [], "best": {}}
     state["made"] = made = provenance()
     if fabric.world_size > 1:
@@ -135,6 +133,13 @@ def fit(
     if state["step"] == recipe.steps and state["best"]:
         model.module.load_state_dict(state["best"]["weights"])
     return Run(model.module, job, state["history"], state["seconds"], state["made"])
+
+
+def set_up(fabric, job: Job) -> tuple:
+    """The initial model and its optimiser, on the fabric's device; :func:`train_step` sets the learning rate."""
+    model = build(job)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=job.recipe.weight_decay)
+    return fabric.setup(model, optimizer)
 
 
 def validate(model: nn.Module, held_out: Split, best: dict) -> float:

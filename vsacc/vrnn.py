@@ -43,7 +43,8 @@ def kl_normal(q: Normal, p: Normal) -> Tensor:
 
 
 class Features(NamedTuple):
-    """What is made of the proxy, once per image: phi_c, a map (B, F, M, M) and a vector (B, D), and :func:`light`."""
+    """What is made of the proxy, once per image: phi_c, a map (B, F, M, M) and a vector (B, D), and :func:`light`
+    (B, M, M), which is 0 where nothing starts on it."""
 
     map: Tensor
     vector: Tensor
@@ -109,6 +110,7 @@ class VRNN(nn.Module):
             self.inhibit = nn.Parameter(torch.tensor(5.0 + bright))  # what has been seen counts for more than light
             self.bright = nn.Parameter(torch.tensor(bright)) if bright else None
         else:
+            self.bright = None
             self.posterior_net = mlp(2 * hidden, hidden, 6)
         self.seed = nn.Linear(2 * hidden, 32 * (side // 8) ** 2)
         self.paint = nn.Sequential(
@@ -131,7 +133,10 @@ class VRNN(nn.Module):
     def observe(self, proxy: Tensor) -> Features:
         """phi_c: proxy (B, C, J, J) in [0, 1] -> :class:`Features`; the proxy is constant, so once per image."""
         features = self.encode(proxy * 2 - 1)
-        return Features(features, self.summary(features), light(proxy))
+        shown = (
+            light(proxy) if self.bright is not None else proxy.new_zeros(()).expand(len(proxy), *self.grid.shape[:2])
+        )
+        return Features(features, self.summary(features), shown)
 
     def start(self, batch: int) -> State:
         """h_0 = 0."""

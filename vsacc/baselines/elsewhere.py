@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..model import Model, Output, Saccader
-from ..sampler import Images, glimpse
+from ..model import Model, Output, Saccader, read_at
+from ..sampler import Images
 
 
 def stay(where: Tensor) -> Tensor:
@@ -36,6 +36,5 @@ class Elsewhere(Model):
 
     def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
         where = self.choose(self.saccader(images, glimpses).where)  # (B, T, 3)
-        o = glimpse(images, where, self.saccader.config.size)  # (B, T, C, L, L)
-        read = self.saccader.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
-        return Output(self.saccader.likelihood(read), where, o, {})
+        logits, o = read_at(self.saccader, images, where)
+        return Output(logits, where, o, {})

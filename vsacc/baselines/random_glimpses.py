@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from ..model import Config, Model, Output, make_crop_network, make_likelihood
+from ..model import Config, Model, Output, make_crop_network, make_likelihood, read_at
 from ..noise import seeded_by
-from ..sampler import Images, glimpse, proxy
+from ..sampler import Images, proxy
 
 
 class RandomGlimpses(Model):
@@ -31,6 +31,5 @@ class RandomGlimpses(Model):
         shape = (len(c), glimpses or self.config.glimpses, 2)
         place = (1 - s) * (2 * torch.rand(shape, generator=generator, device=c.device) - 1)  # (B, T, 2)
         where = torch.cat([torch.full_like(place[..., :1], s), place], -1)  # (B, T, 3)
-        o = glimpse(images, where, self.config.size)  # (B, T, C, L, L)
-        read = self.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
-        return Output(self.likelihood(read), where, o, {})
+        logits, o = read_at(self, images, where)
+        return Output(logits, where, o, {})

@@ -7,15 +7,13 @@ without waiting for the device in between, timed in turn. An epoch is as many im
 from itertools import product
 from typing import NamedTuple
 
-import torch
-
 from ..parallel import launch
 from ..paths import resolve_profile
 from ..recipes import Job, make_job
+from ..results.published import EPOCH
 from ..tasks import Split, open_split
-from ..train import build, train_step
+from ..train import set_up, train_step
 from .measure import Work, measure
-from .table import EPOCH
 
 STEPS = 5  # of training in one timed call
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -54,16 +52,12 @@ def epoch(profile: str = "auto", progress: bool = True) -> list[dict]:
                 del works[contender]
                 failed[contender] = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         costs = measure(works, size.rounds, title=task if progress else None)
-        images = STEPS * job.recipe.batch
+        images, first = STEPS * job.recipe.batch, next(iter(costs.values()), None)
         for contender in contenders:
             row = {"task": task, "profile": profile, "precision": contender[0], "compiled": contender[1]}
             row |= {"batch": job.recipe.batch, "seconds": None, "why": failed.get(contender)}
             if cost := costs.get(contender):
-                row |= {
-                    "seconds": cost.seconds / images,
-                    "bytes": cost.bytes,
-                    "ratio": cost.seconds / next(iter(costs.values())).seconds,
-                }
+                row |= {"seconds": cost.seconds / images, "bytes": cost.bytes, "ratio": cost.seconds / first.seconds}
                 row |= {"epoch_seconds": EPOCH * row["seconds"], "calls": cost.calls}
             rows.append(row)
     return rows
@@ -71,11 +65,10 @@ def epoch(profile: str = "auto", progress: bool = True) -> list[dict]:
 
 def training(job: Job, data: Split, precision: str, compiled: bool) -> Work:
     """STEPS steps of the job from its initial weights on; each call goes on from the last."""
-    fabric, model = launch(precision), build(job)
+    fabric = launch(precision)
+    model, optimizer = set_up(fabric, job)
     if compiled:
-        model.compile()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)  # train_step sets the rate
-    model, optimizer = fabric.setup(model, optimizer)
+        model.module.compile()
 
     def work() -> None:
         for number in range(STEPS):

@@ -17,6 +17,7 @@ from ..loss import lower_bound
 from ..model import Model
 from ..models import build_model
 from ..recipes import make_job
+from ..results.published import EPOCH
 from ..sampler import Images, Pyramid, build_pyramid
 from ..tasks import KINDS
 from .measure import Work, largest_batch, measure, peak_bytes
@@ -24,7 +25,6 @@ from .measure import Work, largest_batch, measure, peak_bytes
 TASK = "identification_2528"
 KIND = KINDS[TASK]
 CLASSES = len(KIND.classes)
-EPOCH = 60_000  # images
 PRINTED = {  # the paper's own column at 2528 x 2528: parameters, bytes at batch 160, seconds per epoch
     "saccader": (7.4e6, 4.1e9, 120.0),
     "144 crops, naive": (11.4e6, 79e9, 1052.43),

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..metrics import wilson
-from .published import ALL, PAPER, PEERS
+from .published import ALL, BATCH, EPOCH, PAPER, PEERS
 
 PROFILES = ("paper", "laptop")
 NOT_RUN = "not run"
 HARD = "\N{NO-BREAK SPACE}"
-EPOCH, BATCH = 60_000, 160  # of the paper's cost columns: images of an epoch, of a batch
 READS = {  # by model: what it looks at of an image when it answers, with its number of glimpses
     "saccader": "coarse view + {} glimpses",
     "dram": "coarse view + {} glimpses",
