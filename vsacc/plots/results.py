@@ -48,7 +48,8 @@ def systems(results: dict[str, dict[str, dict[str, Sequence[float]]]], names: Se
                 if name == "random":
                     axes.axvline(100 * sum(values) / len(values), color=BLACK, linestyle=":", linewidth=1, zorder=0)
             if not ran:
-                axes.text(2, line, "not run", va="center", color=GREY, fontsize=8)
+                behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # the dotted line may pass there
+                axes.text(2, line, "not run", va="center", color=GREY, fontsize=8, bbox=behind)
         axes.set_title(title, fontsize=9.5)
         axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlim=(0, 112))
         axes.set_xticks(range(0, 101, 25))

@@ -108,8 +108,8 @@ def errors(edges: tuple[int, ...], accuracy: dict[str, list[float]], images: lis
         near.plot(bins, values, style, color=METHODS["saccader"], alpha=1 if style == "o-" else 0.6, label=name)
     names = [*(f"{low} to {high}" for low, high in pairwise(edges[:-1])), f"over {edges[-2]}"]
     near.set_xticks(bins, names)
-    near.set(xlabel="pixels between the digits' centres", ylim=(0, 1.02), title="accuracy")
-    near.legend(loc=(0.02, 0.1))
+    near.set(xlabel="pixels between the digits' centres", ylabel="accuracy", ylim=(0, 1.02))
+    near.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)  # above, since the curves may be anywhere
     places = range(len(causes))
     why.barh(places, [100 * share for share in causes.values()], 0.6, color=WRONG)
     for place, share in zip(places, causes.values(), strict=True):
