@@ -29,9 +29,9 @@ def gaussian(c: Tensor, levels: Tensor, generator: Generator | None) -> Tensor:
 def hit(c: Tensor, shares: Tensor, generator: Generator | None) -> Tensor:
     """Exactly round(share * J * J) random pixels of each image: bool (B, 1, J, J)."""
     draws = torch.rand(len(c), c[0, 0].numel(), generator=generator, device=c.device)
-    rank = draws.argsort(1).argsort(1)  # (B, J * J), a random order of the pixels
-    count = (shares * rank.shape[1]).round()
-    return (rank < count[:, None]).view(len(c), 1, *c.shape[2:])
+    order = draws.argsort(1)  # (B, J * J), the pixels in a random order, of which the first are hit
+    first = torch.arange(order.shape[1], device=c.device) < (shares * order.shape[1]).round()[:, None]
+    return torch.empty_like(first).scatter_(1, order, first).view(len(c), 1, *c.shape[2:])
 
 
 def salt_and_pepper(c: Tensor, levels: Tensor, generator: Generator | None) -> Tensor:

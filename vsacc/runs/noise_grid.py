@@ -42,7 +42,8 @@ TASKS = {"quick": "one_digit", "laptop": "one_digit", "paper": "identification"}
 SEEDS = {"quick": (0,), "laptop": (0, 1, 2), "paper": (0, 1, 2)}
 RECIPES = {
     "quick": {"steps": 10, "evaluated": 100},
-    "laptop": {"steps": 700, "evaluated": 1000},
+    # With the task's own weights of the proxy's bound, ten times these, some seeds do not start in so few steps.
+    "laptop": {"steps": 500, "evaluated": 1000, "weight_c": 3e-5, "weight_kl": 3e-5},
     "paper": {"steps": 6000},
 }
 
