@@ -4,6 +4,7 @@ import re
 from itertools import groupby
 
 from .paths import ROOT, UserError, one_sentence_exit, write_atomic
+from .results.words import count
 from .runs.plan import Planned, plan
 from .runs.rows import job_of, read_rows
 
@@ -48,7 +49,7 @@ def line(task: str, model: str, profile: str, variant: str, runs: list[Planned],
         shares(["stopped" if "stopped" in row else row["test_accuracy"] for row in have]),
         shares([row["localised"] for row in have if row.get("localised") is not None]),
         f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "",
-        "; ".join({f"{row['device']}, {row['threads']} thread(s)": None for row in have}),
+        "; ".join({f"{row['device']}, {count(row['threads'], 'thread')}": None for row in have}),
     )
     return f"| {' | '.join(cells)} |\n"
 

@@ -6,9 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .saccades import frame, show
-from .style import BLUE, METHODS
+from .style import METHODS
 
-GRADIENTS = {"exact": (METHODS["attention_sampling"], "-"), "reference": (BLUE, "--")}  # colour, dashes
+GRADIENTS = {  # colour, dashes
+    "exact": (METHODS["attention_sampling"], "-"),
+    "reference": (METHODS["attention_sampling (reference gradient)"], "--"),
+}
 
 
 def attended(
@@ -77,7 +80,7 @@ def trainings(runs: dict[str, list[list[dict[str, float]]]]) -> Figure:
         colour, dashes = GRADIENTS[name]
         steps = [row["step"] for row in histories[0]]
         table = np.array([[row["accuracy"] for row in rows] for rows in histories])  # (seeds, rows)
-        axes.plot(steps, table.mean(0), dashes, color=colour, label=f"{name}, {len(table)} seed(s)")
+        axes.plot(steps, table.mean(0), dashes, color=colour, label=f"{name}, {len(table)} seed{'s'[: len(table) > 1]}")
         axes.fill_between(steps, table.min(0), table.max(0), color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="step", ylabel="training accuracy", ylim=(0, 1.02))
     axes.margins(x=0)

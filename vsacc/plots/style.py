@@ -6,10 +6,10 @@ import matplotlib
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart with any colour vision. Grey and indigo extend it.
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY, INDIGO = (
+# Okabe and Ito's palette: told apart with any colour vision. Grey, indigo and violet extend it.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY, INDIGO, VIOLET = (
     *("#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7"),
-    *("#8a8a8a", "#332288"),
+    *("#8a8a8a", "#332288", "#8878d0"),
 )
 
 RIGHT, WRONG = "#1a7f37", "#c1121f"  # what a model says
@@ -25,6 +25,7 @@ METHODS = {
     "ram": GREEN,
     "dram": PURPLE,
     "attention_sampling": INDIGO,
+    "attention_sampling (reference gradient)": VIOLET,
 }
 
 STYLE = {
