@@ -4,7 +4,7 @@ import re
 from itertools import groupby
 
 from .paths import ROOT, UserError, one_sentence_exit, write_atomic
-from .results.words import count
+from .results.tables import count
 from .runs.plan import Planned, plan
 from .runs.rows import job_of, read_rows
 

@@ -80,7 +80,7 @@ def trainings(runs: dict[str, list[list[dict[str, float]]]]) -> Figure:
         colour, dashes = GRADIENTS[name]
         steps = [row["step"] for row in histories[0]]
         table = np.array([[row["accuracy"] for row in rows] for rows in histories])  # (seeds, rows)
-        axes.plot(steps, table.mean(0), dashes, color=colour, label=f"{name}, {len(table)} seed{'s'[: len(table) > 1]}")
+        axes.plot(steps, table.mean(0), dashes, color=colour, label=f"{name}, seeds: {len(table)}")
         axes.fill_between(steps, table.min(0), table.max(0), color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="step", ylabel="training accuracy", ylim=(0, 1.02))
     axes.margins(x=0)

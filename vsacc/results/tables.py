@@ -107,6 +107,10 @@ def percent(share: float | None, sign: str = " %") -> str:
     return NOT_RUN if share is None else f"{100 * share:.1f}{sign}"
 
 
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def told(each: Group) -> str:
     """A group as the cell of a table: mean, range and number of seeds, in percent."""
     values, notes = each.values, []
@@ -115,7 +119,7 @@ def told(each: Group) -> str:
     if values and each.waiting:
         notes.append(f"{len(values)} of {len(each.planned)} seeds")
     elif values:
-        notes.append("1 seed" if len(values) == 1 else f"{len(values)} seeds")
+        notes.append(count(len(values), "seed"))
     if each.stopped:
         notes.append(f"{len(each.stopped)} stopped")
     if not values:

@@ -3,17 +3,13 @@
 from collections.abc import Mapping
 
 from .published import PAPER
-from .tables import NOT_RUN, Group, cost_of, find, number, percent
+from .tables import NOT_RUN, Group, cost_of, count, find, number, percent
 
 Curve = list[dict]  # rows of a budget, see vsacc.results.tables.part_of
 
 
 def listed(words: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def points(difference: float) -> str:
