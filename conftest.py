@@ -2,6 +2,6 @@
 
 import os
 
-# Before anything imports vsacc.paths, which reads them. The committed outputs hold for this profile only.
+# Before anything imports vsacc.local.paths, which reads them. The committed outputs hold for this profile only.
 os.environ["VSACC_PROFILE"] = "quick"
 os.environ["VSACC_REPORTS"] = "reports/quick"

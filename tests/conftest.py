@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vsacc.datasets.mnist import Digits
+from vsacc.tasks.mnist import Digits
 
 
 def plain_digits() -> Digits:
@@ -17,7 +17,7 @@ def plain_digits() -> Digits:
 @pytest.fixture
 def digits(monkeypatch):
     bank = plain_digits()
-    monkeypatch.setattr("vsacc.tasks.load_digits", lambda split: bank)
+    monkeypatch.setattr("vsacc.tasks.base.load_digits", lambda split: bank)
     return bank
 
 

@@ -3,7 +3,9 @@
 import json
 import sys
 
-from vsacc import ablation, recipes, train
+from vsacc.studies import ablation
+from vsacc.training import fit as train
+from vsacc.training import recipes
 
 
 def test_all_variants_run(monkeypatch, tmp_path, digits):
@@ -12,7 +14,7 @@ def test_all_variants_run(monkeypatch, tmp_path, digits):
     monkeypatch.setitem(recipes.RECIPES["one_digit"], "quick", recipes.Recipe(steps=2, batch=8, evaluated=100))
     monkeypatch.setattr(train, "RUNS", tmp_path)
     out = tmp_path / "ablation.json"
-    monkeypatch.setattr(sys, "argv", ["vsacc.ablation", "--profile", "quick", "--out", str(out)])
+    monkeypatch.setattr(sys, "argv", ["vsacc.studies.ablation", "--profile", "quick", "--out", str(out)])
     ablation.main()
     record = json.loads(out.read_text())
     assert list(record["rows"]) == list(ablation.VARIANTS)

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vsacc.baselines import attention_sampling
-from vsacc.baselines.attention_sampling import AttentionConfig, AttentionSampling, places
-from vsacc.baselines.enumeration import ordered_samples, probabilities
-from vsacc.baselines.expectation import expectation, sample
-from vsacc.metrics import evaluate
-from vsacc.noise import Corruption
-from vsacc.recipes import make_job
 from vsacc.sampler import build_pyramid, glimpse, proxy
-from vsacc.tasks import kind_of, open_split
+from vsacc.systems import attention_sampling
+from vsacc.systems.attention_sampling import AttentionConfig, AttentionSampling, places
+from vsacc.systems.enumeration import ordered_samples, probabilities
+from vsacc.systems.expectation import expectation, sample
+from vsacc.systems.noise import Corruption
+from vsacc.tasks.base import kind_of, open_split
+from vsacc.training.evaluation import evaluate
+from vsacc.training.recipes import make_job
 
 CLASSES = 5
 TINY = AttentionConfig(size=8, view=4, features=6, crop_widths=(8, 8))

@@ -9,11 +9,11 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vsacc.baselines import resnet
-from vsacc.baselines.proxy_only import ProxyOnly
-from vsacc.baselines.resnet import CropsResNet, WholeResNet, crop_grid
-from vsacc.model import Config
+from vsacc.saccader import Config
 from vsacc.sampler import build_pyramid, proxy
+from vsacc.systems import resnet
+from vsacc.systems.proxy_only import ProxyOnly
+from vsacc.systems.resnet import CropsResNet, WholeResNet, crop_grid
 
 CLASSES = 5
 

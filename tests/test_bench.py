@@ -6,13 +6,12 @@ import sys
 import pytest
 import torch
 
-from vsacc import bench
-from vsacc.cost import epoch
-from vsacc.paths import UserError
+from vsacc.local.paths import UserError
+from vsacc.studies import bench, epoch
 
 
 def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["vsacc.bench", *map(str, arguments)])
+    monkeypatch.setattr(sys, "argv", ["vsacc.studies.bench", *map(str, arguments)])
     monkeypatch.setattr(bench, "SIDES", (128, 512))
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "STORED", (64, 300))

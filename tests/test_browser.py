@@ -7,11 +7,11 @@ import nbformat
 import pytest
 from chromium import TOKEN, chromium_page, find_chromium, jupyter_lab, wait_for
 
-from vsacc.explore.explorer import Explorer
-from vsacc.explore.pictures import FixedTest
-from vsacc.paths import NOTEBOOKS
-from vsacc.tasks import kind_of, open_split
-from vsacc.weights import open_trained
+from vsacc.local.paths import NOTEBOOKS
+from vsacc.look.explorer import Explorer
+from vsacc.look.pictures import FixedTest
+from vsacc.tasks.base import kind_of, open_split
+from vsacc.training.weights import open_trained
 
 NOTEBOOK = "05_saccades.ipynb"
 pytestmark = pytest.mark.skipif(not find_chromium(), reason="no Chromium here: apt-get install chromium")

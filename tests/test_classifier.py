@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from vsacc.classifier import AnyLikelihood, PooledLikelihood, SetLikelihood, crop_network
-from vsacc.datasets.cluttered import TASKS, label_table
+from vsacc.reading import AnyLikelihood, PooledLikelihood, SetLikelihood, crop_network
+from vsacc.tasks.cluttered import TASKS, label_table
 
 
 def enumerate_pairs(seen, gate, table):

@@ -9,14 +9,14 @@ import torch
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from vsacc.classify import classify, draw, main
-from vsacc.explore.pictures import open_picture
-from vsacc.model import Config, Output, Saccader
-from vsacc.paths import UserError
-from vsacc.plots.photographs import looked_at
-from vsacc.plots.style import to_png
+from vsacc.figures.photographs import looked_at
+from vsacc.figures.style import to_png
+from vsacc.local.paths import UserError
+from vsacc.look.classify import classify, draw, main
+from vsacc.look.pictures import open_picture
+from vsacc.saccader import Config, Output, Saccader
 from vsacc.sampler import build_pyramid
-from vsacc.weights import save_weights
+from vsacc.training.weights import save_weights
 
 RNG = np.random.default_rng(0)
 SMALL = {"hidden": 8, "features": 8, "proxy_widths": (4, 4), "crop_widths": (4, 8)}
@@ -104,7 +104,7 @@ def test_picture_has_frames_glimpses_and_bars_where_they_belong():
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """Runs the command line where a model called "tiny" is among the committed ones."""
-    monkeypatch.setattr("vsacc.weights.WEIGHTS", tmp_path)
+    monkeypatch.setattr("vsacc.training.weights.WEIGHTS", tmp_path)
     card = {"task": "one_digit", "model": "saccader", "config": asdict(saccader(1).config), "classes": NAMES}
     save_weights(saccader(1), card, tmp_path / "tiny.safetensors")
     Image.fromarray(photograph(90, 120)).save(tmp_path / "photo.png")

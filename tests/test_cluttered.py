@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vsacc.datasets.cluttered import CANVAS, TASKS, Task, label_of, label_table, make_batch
-from vsacc.datasets.mnist import Digits
+from vsacc.tasks.cluttered import CANVAS, TASKS, Task, label_of, label_table, make_batch
+from vsacc.tasks.mnist import Digits
 
 
 @pytest.fixture

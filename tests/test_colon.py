@@ -8,10 +8,9 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from vsacc.datasets import colon
-from vsacc.datasets.colon import count_cells, folds_of, index, main, open_colon, prepare, read_image
-from vsacc.paths import UserError
-from vsacc.tasks import open_split
+from vsacc.local.paths import UserError
+from vsacc.tasks.base import colon, open_split
+from vsacc.tasks.colon import count_cells, folds_of, index, main, open_colon, prepare, read_image
 
 COUNT = 30
 KINDS = ("epithelial", "fibroblast", "inflammatory", "others")

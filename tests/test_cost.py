@@ -6,19 +6,19 @@ import pytest
 import torch
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vsacc import recipes
-from vsacc.baselines import resnet
-from vsacc.baselines.attention_sampling import AttentionConfig
-from vsacc.baselines.dram import DramConfig
-from vsacc.baselines.ram import RamConfig
-from vsacc.cost import benchmark
-from vsacc.cost import floor as cost_floor
-from vsacc.cost import parts as cost_parts
-from vsacc.cost import sides as cost_sides
-from vsacc.cost import table as cost_table
-from vsacc.cost.measure import Cost
-from vsacc.model import Config, Saccader
+from vsacc.saccader import Config, Saccader
 from vsacc.sampler import build_pyramid
+from vsacc.studies import cost as benchmark
+from vsacc.studies import cost_scaling as cost_sides
+from vsacc.studies import cost_table
+from vsacc.studies import parts as cost_parts
+from vsacc.studies import roofline as cost_floor
+from vsacc.studies.measure import Cost
+from vsacc.systems import resnet
+from vsacc.systems.attention_sampling import AttentionConfig
+from vsacc.systems.dram import DramConfig
+from vsacc.systems.ram import RamConfig
+from vsacc.training import recipes
 
 KEYS = {"part", "name", "method", "mode", "side", "channels", "batch", "seconds", "bytes", "ratio"}
 TINY = Config(hidden=16, features=12, proxy_widths=(4, 8), crop_widths=(8, 8), glimpses=3)
@@ -122,7 +122,7 @@ def test_ratios_by_hand():
 
 def test_what_does_not_fit_is_not_run(monkeypatch):
     shrink(monkeypatch)
-    monkeypatch.setattr("vsacc.cost.measure.free_bytes", lambda: 0.0)
+    monkeypatch.setattr("vsacc.studies.measure.free_bytes", lambda: 0.0)
     images = cost_table.random_images(2, 1, 64, "cpu")
     rows = {row["name"]: row for row in cost_table.contest("training", images, list(cost_table.CONTENDERS), 1, 0.0)}
     assert rows["saccader"]["seconds"] and rows["144 crops, checkpointed"]["seconds"]

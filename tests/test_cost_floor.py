@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vsacc.baselines.resnet import CropsResNet, WholeResNet
-from vsacc.cost import floor as cost_floor
-from vsacc.cost.floor import Counted, Peaks, against, count, floors, peaks
-from vsacc.cost.table import CLASSES, CONTENDERS, KIND
-from vsacc.model import Config, Model, Output, Saccader
+from vsacc.saccader import Config, Model, Output, Saccader
 from vsacc.sampler import build_pyramid, glimpse, proxy
+from vsacc.studies import roofline as cost_floor
+from vsacc.studies.cost_table import CLASSES, CONTENDERS, KIND
+from vsacc.studies.roofline import Counted, Peaks, against, count, floors, peaks
+from vsacc.systems.resnet import CropsResNet, WholeResNet
 
 LOGITS = 4 * CLASSES  # bytes an image
 
@@ -52,8 +52,8 @@ def test_a_glimpse_reads_as_many_bytes_as_its_docstring_says():
 @pytest.fixture
 def small_resnets(monkeypatch):
     """Four crops, and a block a stage."""
-    monkeypatch.setattr("vsacc.baselines.resnet.GRID", 2)
-    monkeypatch.setattr("vsacc.baselines.resnet.CROP", 1500)
+    monkeypatch.setattr("vsacc.systems.resnet.GRID", 2)
+    monkeypatch.setattr("vsacc.systems.resnet.CROP", 1500)
     monkeypatch.setattr("torchvision.models.resnet18", lambda num_classes: ResNet(BasicBlock, [1] * 4, num_classes))
 
 

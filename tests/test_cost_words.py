@@ -1,6 +1,6 @@
 """Tables and sentences of the cost benchmark say what the numbers say."""
 
-from vsacc.cost import words
+from vsacc.studies import cost_words as words
 
 
 def row(name, mode, seconds, ratio=1.0, **more):

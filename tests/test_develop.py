@@ -9,8 +9,8 @@ from photo_files import from_prophoto, saved, smooth, srgb_curve, turned, write_
 from PIL import Image, ImageCms
 from torch.nn import functional as F
 
-from vsacc.datasets.colour import PROPHOTO
-from vsacc.datasets.develop import develop, develop_square, fit_square, size_of
+from vsacc.images.colour import PROPHOTO
+from vsacc.images.develop import develop, develop_square, fit_square, size_of
 
 # DNG
 

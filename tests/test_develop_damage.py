@@ -10,9 +10,9 @@ import tifffile
 from photo_files import saved, smooth, write_dng
 from PIL import Image
 
-from vsacc.datasets import develop as module
-from vsacc.datasets.develop import develop, size_of
-from vsacc.paths import UserError
+from vsacc.images import develop as module
+from vsacc.images.develop import develop, size_of
+from vsacc.local.paths import UserError
 
 
 def whole_files(folder: Path) -> dict[str, bytes]:

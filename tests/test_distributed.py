@@ -13,15 +13,17 @@ import torch
 from test_parallel import slurm
 
 from conftest import plain_digits
-from vsacc import recipes, tasks, train
+from vsacc.local.paths import ROOT
+from vsacc.local.seeds import derive
 from vsacc.loss import lower_bound
-from vsacc.metrics import evaluate
-from vsacc.parallel import rank_and_world
-from vsacc.paths import ROOT
-from vsacc.recipes import make_job
-from vsacc.seeds import derive
-from vsacc.tasks import open_split
-from vsacc.weights import open_trained
+from vsacc.tasks import base as tasks
+from vsacc.tasks.base import open_split
+from vsacc.training import fit as train
+from vsacc.training import recipes
+from vsacc.training.evaluation import evaluate
+from vsacc.training.processes import rank_and_world
+from vsacc.training.recipes import make_job
+from vsacc.training.weights import open_trained
 
 TINY = {"hidden": 16, "features": 16, "proxy_widths": (8, 8), "crop_widths": (16, 16), "size": 16}
 RECIPE = {"batch": 16, "clip": 0.1, "evaluated": 250}  # clipped at every step
@@ -83,7 +85,7 @@ def second_life(folder):
     recipes.CONFIGS[recipes.Config]["quick"] = recipes.Config(**TINY)
     recipes.RECIPES["one_digit"]["quick"] = recipes.Recipe(steps=2, batch=8, evaluated=250)
     out = folder / f"out-{rank}" / "result.json"
-    sys.argv = ["vsacc.train", "--task", "one_digit", "--profile", "quick", "--out", str(out)]
+    sys.argv = ["vsacc.training.fit", "--task", "one_digit", "--profile", "quick", "--out", str(out)]
     train.main()
 
 

@@ -13,9 +13,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from vsacc.datasets import download as module
-from vsacc.datasets.download import Job, download, download_all
-from vsacc.paths import UserError
+from vsacc.images import download as module
+from vsacc.images.download import Job, download, download_all
+from vsacc.local.paths import UserError
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes, no two blocks of 100 alike in place
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -208,7 +208,7 @@ def test_a_server_that_is_gone_is_not_asked_for_every_file(server, tmp_path):
 def test_a_kill_at_any_time_loses_nothing(server, tmp_path):
     """SIGKILL in the middle of a stalled transfer: no file under the final name, and the rest comes later."""
     server.faults = ["stall"]
-    code = "import sys; from vsacc.datasets.download import download; download(sys.argv[1], sys.argv[2])"
+    code = "import sys; from vsacc.images.download import download; download(sys.argv[1], sys.argv[2])"
     url, path = f"{server.url}/a", tmp_path / "a"
     process = subprocess.Popen([sys.executable, "-c", code, url, path])
     while not (tmp_path / "a.part").exists() or not (tmp_path / "a.part").stat().st_size:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from vsacc.baselines.elsewhere import Elsewhere, scatter, stay
-from vsacc.model import Config, Saccader
+from vsacc.saccader import Config, Saccader
 from vsacc.sampler import build_pyramid
+from vsacc.systems.elsewhere import Elsewhere, scatter, stay
 
 WHERE = torch.rand(64, 3, 3, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.1
 

@@ -5,7 +5,7 @@ import tomllib
 
 import yaml
 
-from vsacc.paths import ROOT
+from vsacc.local.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from vsacc.datasets.cluttered import Batch
-from vsacc.errors import BINS, CAUSES, Traces, by_distance, causes, lost_to_overlap, overlapping, trace
-from vsacc.model import Output, read_at
-from vsacc.recipes import make_job
+from vsacc.saccader import Output, read_at
 from vsacc.sampler import as_pyramid
-from vsacc.train import build
+from vsacc.studies.error_causes import BINS, CAUSES, Traces, by_distance, causes, lost_to_overlap, overlapping, trace
+from vsacc.tasks.cluttered import Batch
+from vsacc.training.fit import build
+from vsacc.training.recipes import make_job
 
 TRACES = Traces(
     right=torch.tensor([True, False, False, False, True, False]),

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vsacc.baselines.enumeration import mean_estimate, ordered_samples, probabilities
-from vsacc.baselines.expectation import expectation, sample, weights
+from vsacc.systems.enumeration import mean_estimate, ordered_samples, probabilities
+from vsacc.systems.expectation import expectation, sample, weights
 
 SCHEMES = pytest.mark.parametrize("replacement", [False, True])
 SIZES = [(3, 1), (4, 2), (5, 3), (6, 4), (4, 4)]  # K, N

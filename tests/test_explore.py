@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from vsacc.datasets.cluttered import TASKS, make_batch
-from vsacc.explore.explorer import Explorer, nearest_latent, noise
-from vsacc.explore.pictures import FixedTest, Photographs, make_picture, open_folder
-from vsacc.model import Config, Saccader
-from vsacc.paths import UserError
+from vsacc.local.paths import UserError
+from vsacc.look.explorer import Explorer, nearest_latent, noise
+from vsacc.look.pictures import FixedTest, Photographs, make_picture, open_folder
+from vsacc.saccader import Config, Saccader
 from vsacc.sampler import build_pyramid, glimpse, proxy
-from vsacc.tasks import TEST_SEED, ClutteredSplit, PhotoSplit, kind_of
+from vsacc.tasks.base import TEST_SEED, ClutteredSplit, PhotoSplit, kind_of
+from vsacc.tasks.cluttered import TASKS, make_batch
 from vsacc.vrnn import kl_normal
 
 TINY = Config(hidden=16, features=12, proxy_widths=(4, 8), crop_widths=(8, 8), glimpses=2)

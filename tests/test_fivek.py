@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from fivek_files import PHOTOS, put, write_labels
 
-from vsacc.datasets import fivek
-from vsacc.datasets.fivek import choose, describe, index
-from vsacc.datasets.fivek_labels import CLASSES, Record, label_of, read_records
-from vsacc.datasets.splits import split_of
-from vsacc.paths import UserError
+from vsacc.local.paths import UserError
+from vsacc.tasks.base import fivek
+from vsacc.tasks.fivek import choose, describe, index
+from vsacc.tasks.fivek_labels import CLASSES, Record, label_of, read_records
+from vsacc.tasks.splits import split_of
 
 # Labels
 

@@ -14,12 +14,13 @@ import torch
 from fivek_files import PHOTOS, write_labels
 from photo_files import smooth, write_dng
 
-from vsacc.datasets import download, fivek
-from vsacc.datasets.develop import develop_square
-from vsacc.datasets.fivek import find_files, prepare, store_folder
-from vsacc.datasets.fivek_labels import CLASSES
-from vsacc.paths import UserError
-from vsacc.store.read import open_store
+from vsacc.images import download
+from vsacc.images.develop import develop_square
+from vsacc.images.store_read import open_store
+from vsacc.local.paths import UserError
+from vsacc.tasks.base import fivek
+from vsacc.tasks.fivek import find_files, prepare, store_folder
+from vsacc.tasks.fivek_labels import CLASSES
 
 
 class Site(ThreadingHTTPServer):

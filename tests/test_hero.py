@@ -7,11 +7,11 @@ import pytest
 from PIL import Image, ImageSequence
 from test_explore import KIND, TINY
 
-import vsacc.hero as hero
-from vsacc.datasets.cluttered import TASKS
-from vsacc.model import Saccader
-from vsacc.plots.hero import gif
-from vsacc.tasks import ClutteredSplit
+import vsacc.look.film as hero
+from vsacc.figures.hero import gif
+from vsacc.saccader import Saccader
+from vsacc.tasks.base import ClutteredSplit
+from vsacc.tasks.cluttered import TASKS
 
 
 def test_the_gaze_arrives_at_every_place():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vsacc.paths import ROOT
+from vsacc.local.paths import ROOT
 
 LINES = 250
 # Lower layers first. A module imports from its own layer or from lower ones, never in a circle.
@@ -57,7 +57,7 @@ FILES = {
 def imported(path: Path, package: str) -> tuple[set[str], set[str]]:
     """What a file of vsacc imports, wherever it does: (modules of vsacc, top names of other packages).
 
-    ``package`` is the file's own package, such as "vsacc.datasets".
+    ``package`` is the file's own package, such as "vsacc.tasks".
     """
     inside, outside = set(), set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -141,9 +141,9 @@ def test_what_is_imported_is_listed(module):
 def test_the_reader_of_imports_sees_all_forms(tmp_path):
     source = tmp_path / "a.py"
     source.write_text(
-        "import vsacc.paths\nfrom vsacc import train\nfrom . import mnist\nfrom .cluttered import TASKS\n"
+        "import vsacc.local.paths\nfrom vsacc import train\nfrom . import mnist\nfrom .cluttered import TASKS\n"
         "def late():\n    from ..sampler import glimpse\n    import torch.nn\n"
     )
-    inside, outside = imported(source, "vsacc.datasets")
+    inside, outside = imported(source, "vsacc.tasks")
     assert inside == {"paths", "train", "datasets.mnist", "datasets.cluttered", "sampler"}
     assert outside == {"torch"}

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from tiny_runs import apart, tiny_plan, told
 
-from vsacc.paths import ROOT
-from vsacc.runs import pool
-from vsacc.runs.pool import open_pool
-from vsacc.runs.rows import read_rows
+from vsacc.local.paths import ROOT
+from vsacc.studies import pool
+from vsacc.studies.pool import open_pool
+from vsacc.studies.rows import read_rows
 
 KILLED = """
 import sys
@@ -23,7 +23,7 @@ sys.path.insert(0, "tests")
 from functools import partial
 from pathlib import Path
 from tiny_runs import apart, standings, tiny_plan
-from vsacc.reproduce import run_all
+from vsacc.studies.reproduce import run_all
 folder = Path(sys.argv[1])
 run_all(standings(tiny_plan(40)[:1], folder / "rows"), partial(apart, folder=folder), workers=2)
 """
@@ -80,11 +80,11 @@ PLAIN = """
 import sys
 absent = "imagecodecs rawpy simplejpeg tifffile joblib safetensors jupyterlab ipywidgets IPython papermill nbformat"
 sys.modules |= dict.fromkeys(absent.split())
-sys.argv = "vsacc.reproduce --profile quick --workers 1 --only one_digit-saccader one_digit-random --out rows".split()
+sys.argv = "vsacc.studies.reproduce --profile quick --workers 1 --only one_digit-saccader one_digit-random --out rows".split()
 import torch
-from vsacc import tasks
-from vsacc.datasets.mnist import Digits
-from vsacc.reproduce import main
+from vsacc.tasks import base as tasks
+from vsacc.tasks.mnist import Digits
+from vsacc.studies.reproduce import main
 labels = torch.arange(10).repeat(30)
 tasks.load_digits = lambda split: Digits(labels.to(torch.uint8).view(-1, 1, 1).repeat(1, 28, 28), labels)
 sys.exit(main())

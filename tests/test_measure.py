@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from vsacc.cost import measure
+from vsacc.studies import measure
 
 
 def test_peak_bytes_counts_what_is_held_at_once():

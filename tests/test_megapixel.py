@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from vsacc.datasets import megapixel
-from vsacc.datasets.megapixel import COUNTS, SPRITE, TASKS, Task, draw_digits, labels_of, make_scenes
-from vsacc.datasets.megapixel_render import render
-from vsacc.datasets.mnist import Digits
 from vsacc.loss import log_likelihood, lower_bound
-from vsacc.metrics import evaluate
-from vsacc.model import Config
-from vsacc.models import build_model
+from vsacc.saccader import Config
 from vsacc.sampler import build_pyramid, glimpse
-from vsacc.tasks import MegapixelSplit, kind_of, open_split
+from vsacc.systems.models import build_model
+from vsacc.tasks.base import MegapixelSplit, kind_of, megapixel, open_split
+from vsacc.tasks.megapixel import COUNTS, SPRITE, TASKS, Task, draw_digits, labels_of, make_scenes
+from vsacc.tasks.megapixel_render import render
+from vsacc.tasks.mnist import Digits
+from vsacc.training.evaluation import evaluate
 
 TINY = Config(
     glimpses=3, size=32, proxy=16, hidden=8, features=8, proxy_widths=(4, 8), crop_widths=(8, 8), likelihood="pooled"

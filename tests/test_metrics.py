@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from vsacc.datasets.cluttered import TASKS, make_batch
-from vsacc.metrics import best_iou, centre_inside, evaluate, spread, wilson
-from vsacc.model import Output
-from vsacc.tasks import ClutteredSplit
+from vsacc.saccader import Output
+from vsacc.tasks.base import ClutteredSplit
+from vsacc.tasks.cluttered import TASKS, make_batch
+from vsacc.training.evaluation import best_iou, centre_inside, evaluate, spread, wilson
 
 WHERE = torch.tensor([[[0.2, 0.0, 0.0], [0.1, 0.5, 0.5]]])  # boxes [-.2, .2]^2 and [.4, .6]^2
 

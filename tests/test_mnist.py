@@ -13,9 +13,9 @@ import pytest
 import torch
 import torchvision.datasets
 
-from vsacc.datasets import mnist
-from vsacc.datasets.mnist import SPLITS, fetch, load_digits, parse_idx
-from vsacc.paths import UserError
+from vsacc.local.paths import UserError
+from vsacc.tasks.base import mnist
+from vsacc.tasks.mnist import SPLITS, fetch, load_digits, parse_idx
 
 NAMES = list(mnist.FILES)
 

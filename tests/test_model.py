@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vsacc.datasets.cluttered import TASKS, label_table
 from vsacc.loss import lower_bound
-from vsacc.model import Config, Saccader
-from vsacc.recipes import AS_PUBLISHED, PAPER_SIZE
+from vsacc.saccader import Config, Saccader
 from vsacc.sampler import build_pyramid, glimpse, proxy
+from vsacc.tasks.cluttered import TASKS, label_table
+from vsacc.training.recipes import AS_PUBLISHED, PAPER_SIZE
 from vsacc.vrnn import kl_normal
 
 TINY = Config(hidden=16, features=12, proxy_widths=(4, 8), crop_widths=(8, 8), glimpses=3)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from vsacc.datasets.mnist import Digits
-from vsacc.datasets.moving import BAND, FRAMES, ROOM, SPEED, bands, bounce, make_batch
-from vsacc.tasks import TEST_SEED, MovingSplit, kind_of
+from vsacc.tasks.base import TEST_SEED, MovingSplit, kind_of
+from vsacc.tasks.mnist import Digits
+from vsacc.tasks.moving import BAND, FRAMES, ROOM, SPEED, bands, bounce, make_batch
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vsacc.baselines.proxy_only import ProxyOnly
-from vsacc.baselines.random_glimpses import RandomGlimpses
-from vsacc.datasets.cluttered import TASKS, label_table
-from vsacc.metrics import centre_inside
-from vsacc.model import Config, Saccader
-from vsacc.noise import KINDS, Corruption, describe
+from vsacc.saccader import Config, Saccader
 from vsacc.sampler import glimpse, proxy
+from vsacc.systems.noise import KINDS, Corruption, describe
+from vsacc.systems.proxy_only import ProxyOnly
+from vsacc.systems.random_glimpses import RandomGlimpses
+from vsacc.tasks.cluttered import TASKS, label_table
+from vsacc.training.evaluation import centre_inside
 
 TINY = Config(hidden=16, features=12, proxy_widths=(4, 8), crop_widths=(8, 8))
 LABELS = label_table(TASKS["one_digit"])

@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from vsacc.paths import NOTEBOOKS
-from vsacc.reporting.notebooks import outputs, scrub
-from vsacc.reporting.page import markdown_to_html
+from vsacc.local.paths import NOTEBOOKS
+from vsacc.report.notebooks import outputs, scrub
+from vsacc.report.page import markdown_to_html
 
 LINES = 25
 PARAMETER = re.compile(r"[a-z]\w*: [\w\[\], |]+ = [^=#]+(  # [^=]+)?")
@@ -38,7 +38,7 @@ def _shape(notebook, code):
     if not (notebook.cells and notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")):
         yield "the first cell is no title"
     if notebook != scrub(deepcopy(notebook)) or "vsacc" in notebook.metadata:
-        yield "metadata of one machine or run: python -m vsacc.refresh scrubs them"
+        yield "metadata of one machine or run: python -m vsacc.report.refresh scrubs them"
     for cell in code:
         if len(cell.source.splitlines()) > LINES:
             yield f"a code cell has {len(cell.source.splitlines())} lines"

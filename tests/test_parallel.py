@@ -5,11 +5,12 @@ import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from conftest import plain_digits
-from vsacc import tasks, train
-from vsacc.datasets.cluttered import TASKS
-from vsacc.parallel import launch, part_of, processes_and_nodes
-from vsacc.paths import UserError
-from vsacc.seeds import derive
+from vsacc.local.paths import UserError
+from vsacc.local.seeds import derive
+from vsacc.tasks import base as tasks
+from vsacc.tasks.cluttered import TASKS
+from vsacc.training import fit as train
+from vsacc.training.processes import launch, part_of, processes_and_nodes
 
 
 def torchrun(local, world):

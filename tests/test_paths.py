@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vsacc import paths
-from vsacc.paths import UserError, one_sentence_exit, resolve_profile, write_atomic
+from vsacc.local import paths
+from vsacc.local.paths import UserError, one_sentence_exit, resolve_profile, write_atomic
 
 SOURCE = paths.ROOT / "vsacc" / "paths.py"
 

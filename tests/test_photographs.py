@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from vsacc.datasets import photographs
-from vsacc.datasets.develop import develop_square
-from vsacc.datasets.photographs import default_folder, find, main, prepare
-from vsacc.datasets.splits import split_of
-from vsacc.paths import UserError
-from vsacc.store.read import open_store
+from vsacc.images.develop import develop_square
+from vsacc.images.store_read import open_store
+from vsacc.local.paths import UserError
+from vsacc.tasks.base import photographs
+from vsacc.tasks.photographs import default_folder, find, main, prepare
+from vsacc.tasks.splits import split_of
 
 SIDE = 64
 

@@ -5,12 +5,12 @@ from collections import Counter
 import pytest
 import torch
 
-from vsacc.datasets.cluttered import TASKS
-from vsacc.models import MODELS
-from vsacc.recipes import AS_PUBLISHED, PAPER_SIZE, make_job
-from vsacc.runs.plan import CELLS, LAPTOP, MINUTES, PAPER, QUICK, plan, planned_job
 from vsacc.sampler import upscale
-from vsacc.tasks import KINDS, LARGE_BATCH, ClutteredSplit, open_split
+from vsacc.studies.plan import CELLS, LAPTOP, MINUTES, PAPER, QUICK, plan, planned_job
+from vsacc.systems.models import MODELS
+from vsacc.tasks.base import KINDS, LARGE_BATCH, ClutteredSplit, open_split
+from vsacc.tasks.cluttered import TASKS
+from vsacc.training.recipes import AS_PUBLISHED, PAPER_SIZE, make_job
 
 PROFILES = ("quick", "laptop", "paper")
 

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from vsacc.plots import saccades, training
-from vsacc.plots.style import step_colour, to_png
+from vsacc.figures import saccades, training
+from vsacc.figures.style import step_colour, to_png
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (3, 20, 20), dtype=np.uint8)

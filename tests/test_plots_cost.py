@@ -3,8 +3,8 @@
 import pytest
 from matplotlib.colors import to_hex
 
-from vsacc.plots import cost
-from vsacc.plots.style import METHODS, to_png
+from vsacc.figures import cost
+from vsacc.figures.style import METHODS, to_png
 
 
 def row(name, method, mode, **more):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from vsacc.plots import results
-from vsacc.plots.style import METHODS, to_png
+from vsacc.figures import results
+from vsacc.figures.style import METHODS, to_png
 
 NAMES = ["saccader", "random", "ram"]
 

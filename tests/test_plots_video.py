@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from vsacc.plots import video
-from vsacc.plots.style import step_colour, to_png
+from vsacc.figures import video
+from vsacc.figures.style import step_colour, to_png
 
 RNG = np.random.default_rng(0)
 

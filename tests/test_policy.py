@@ -3,12 +3,12 @@
 import torch
 from torch.distributions import Normal
 
-from vsacc.baselines.emission import Spatial
-from vsacc.baselines.policy import Policy
-from vsacc.baselines.ram import Ram, RamConfig
-from vsacc.baselines.retina import Retina
 from vsacc.loss import correct, lower_bound
 from vsacc.sampler import as_pyramid
+from vsacc.systems.emission import Spatial
+from vsacc.systems.policy import Policy
+from vsacc.systems.ram import Ram, RamConfig
+from vsacc.systems.retina import Retina
 
 
 def make_image(side: int = 16) -> torch.Tensor:
@@ -20,7 +20,7 @@ def test_log_pi_is_that_of_the_normal_distribution(monkeypatch):
     torch.manual_seed(0)
     mean, state, noise = torch.randn(4, 2).tanh().requires_grad_(), torch.randn(4, 6), torch.randn(4, 2)
     noise[0] = 40  # a draw far outside the image
-    monkeypatch.setattr("vsacc.baselines.policy.torch.randn_like", lambda mean: noise)
+    monkeypatch.setattr("vsacc.systems.policy.torch.randn_like", lambda mean: noise)
     policy = Policy(6, (0.2, 0.2))
     choice = policy(mean, state)
     drawn = (mean + 0.2 * noise).detach()
@@ -84,7 +84,7 @@ def test_the_gaussian_policys_gradient_against_quadrature(monkeypatch):
     monkeypatch.setattr(model, "first", lambda state: state.new_zeros(len(state), 2))
     quantiles = Normal(0.0, 1.0).icdf((torch.arange(side, dtype=torch.float64) + 0.5) / side)
     noise = torch.cartesian_prod(quantiles, quantiles)
-    monkeypatch.setattr("vsacc.baselines.policy.torch.randn_like", lambda mean: noise)
+    monkeypatch.setattr("vsacc.systems.policy.torch.randn_like", lambda mean: noise)
     with torch.no_grad():  # a mean off the centre, a baseline, and an answer that depends on the place
         model.emit.linear.bias.copy_(torch.tensor([3.0, -4.0]))
         model.policy.value.bias.fill_(0.3)

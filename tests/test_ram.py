@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vsacc.baselines.dram import Dram, DramConfig
-from vsacc.baselines.ram import Ram, RamConfig
-from vsacc.baselines.retina import Retina
 from vsacc.loss import lower_bound
-from vsacc.model import Model
+from vsacc.saccader import Model
 from vsacc.sampler import as_pyramid, build_pyramid, glimpse, proxy
+from vsacc.systems.dram import Dram, DramConfig
+from vsacc.systems.ram import Ram, RamConfig
+from vsacc.systems.retina import Retina
 
 CLASSES = 5
 TINY_RAM = RamConfig(glimpses=2, size=4, hidden=16, features=8, sigma=(0.3, 0.3))

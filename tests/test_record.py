@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from vsacc import record
-from vsacc.paths import UserError
-from vsacc.record import provenance, write_record
+from vsacc.local import record
+from vsacc.local.paths import UserError
+from vsacc.local.record import provenance, write_record
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from vsacc import refresh, report
-from vsacc.paths import UserError
-from vsacc.reporting import notebooks
-from vsacc.reporting.index import write_index
-from vsacc.reporting.notebooks import execute, figures, find_notebooks, scrub
+from vsacc.local.paths import UserError
+from vsacc.report.index import write_index
+from vsacc.report.notebooks import execute, figures, find_notebooks, scrub
+from vsacc.report.report import notebooks, refresh, report
 
 PICTURE = io.BytesIO()
 Image.new("RGB", (40, 20), "teal").save(PICTURE, "PNG")
@@ -175,7 +174,7 @@ def test_notebook_without_the_parameter_is_refused_before_anything_runs(tmp_path
 
 
 def test_command_line_gives_one_sentence_and_exit_code_2():
-    command = [sys.executable, "-m", "vsacc.report", "--profile", "huge"]
+    command = [sys.executable, "-m", "vsacc.report.report", "--profile", "huge"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "vsacc: profile 'huge' is unknown, choose auto, quick, laptop or paper.\n"
@@ -187,7 +186,7 @@ def test_command_line_gives_one_sentence_and_exit_code_2():
         ("import time\ntime.sleep(60)", "In [2]: A cell timed out"),
         ("import os\nos._exit(1)", "In [2]: Kernel died"),
         (
-            "from vsacc.paths import resolve_profile\nresolve_profile('huge')",
+            "from vsacc.local.paths import resolve_profile\nresolve_profile('huge')",
             "In [2]: UserError: profile 'huge'",
         ),
     ],

@@ -3,8 +3,8 @@
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from vsacc.reporting.index import key_results, title_and_question
-from vsacc.reporting.page import markdown_to_html, mathml
+from vsacc.report.index import key_results, title_and_question
+from vsacc.report.page import markdown_to_html, mathml
 
 
 def test_title_and_question_come_from_the_text():

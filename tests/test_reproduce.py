@@ -9,14 +9,15 @@ import pytest
 import torch
 from tiny_runs import TINY, standings, tiny_plan, told
 
-from vsacc import reproduce, train
-from vsacc.paths import UserError
-from vsacc.recipes import make_job
-from vsacc.reproduce import choose, keep_weights, main, make_row, run_all, select, summary
-from vsacc.runs.plan import Planned
-from vsacc.runs.rows import job_of, read_rows
-from vsacc.runs.standing import Standing, standing
-from vsacc.weights import load_into
+from vsacc.local.paths import UserError
+from vsacc.studies import reproduce
+from vsacc.studies.plan import Planned
+from vsacc.studies.reproduce import choose, keep_weights, main, make_row, run_all, select, summary
+from vsacc.studies.rows import job_of, read_rows
+from vsacc.studies.standing import Standing, standing
+from vsacc.training import fit as train
+from vsacc.training.recipes import make_job
+from vsacc.training.weights import load_into
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_the_command(folder, monkeypatch, capsys):
     monkeypatch.setattr(reproduce, "REPORTS", folder / "reports")
 
     def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vsacc.reproduce", "--profile", "quick", *arguments])
+        monkeypatch.setattr(sys, "argv", ["vsacc.studies.reproduce", "--profile", "quick", *arguments])
         return main(), capsys.readouterr().out
 
     code, shown = command("--list")

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from vsacc.cost.table import PRINTED
-from vsacc.recipes import make_job
-from vsacc.results import tables, words
-from vsacc.results.published import PAPER, PAPER_COST_100, PEERS
-from vsacc.runs.rows import row_name
-from vsacc.tasks import KINDS
+from vsacc.studies import tables, words
+from vsacc.studies.cost_table import PRINTED
+from vsacc.studies.published import PAPER, PAPER_COST_100, PEERS
+from vsacc.studies.rows import row_name
+from vsacc.tasks.base import KINDS
+from vsacc.training.recipes import make_job
 
 
 def plain(text):

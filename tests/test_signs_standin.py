@@ -7,14 +7,13 @@ import pytest
 import torch
 from speed_files import annotations, write_set
 
-from vsacc.datasets import signs_standin
-from vsacc.datasets.develop import develop
-from vsacc.datasets.signs import Sign, draw_posts, render, sign_box
-from vsacc.datasets.signs_standin import plan, signs_of, write_standin
-from vsacc.datasets.speed_limits import BOXES, build, index, open_speed_limits
-from vsacc.paths import UserError
-from vsacc.store.read import open_store
-from vsacc.tasks import open_split
+from vsacc.images.develop import develop
+from vsacc.images.store_read import open_store
+from vsacc.local.paths import UserError
+from vsacc.tasks.base import open_split, signs_standin
+from vsacc.tasks.signs import Sign, draw_posts, render, sign_box
+from vsacc.tasks.signs_standin import plan, signs_of, write_standin
+from vsacc.tasks.speed_limits import BOXES, build, index, open_speed_limits
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import pytest
 import torch
 from speed_files import KEPT, SETS, annotations, write_frames, write_set
 
-from vsacc.datasets.develop import develop_square
-from vsacc.datasets.speed_limits import build, describe, index, open_with_boxes
-from vsacc.datasets.speed_limits_labels import CLASSES, Frame, parse_number, read_frames, read_signs
-from vsacc.datasets.speed_limits_labels import Sign as ReadSign
-from vsacc.paths import UserError
+from vsacc.images.develop import develop_square
+from vsacc.local.paths import UserError
+from vsacc.tasks.speed_limits import build, describe, index, open_with_boxes
+from vsacc.tasks.speed_limits_labels import CLASSES, Frame, parse_number, read_frames, read_signs
+from vsacc.tasks.speed_limits_labels import Sign as ReadSign
 
 
 @pytest.fixture

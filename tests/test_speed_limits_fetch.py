@@ -10,10 +10,10 @@ import pytest
 import torch
 from speed_files import KEPT, SETS, annotations, write_zip
 
-from vsacc.datasets import download, speed_limits
-from vsacc.datasets.speed_limits import open_speed_limits, prepare
-from vsacc.paths import UserError
-from vsacc.tasks import open_split
+from vsacc.images import download
+from vsacc.local.paths import UserError
+from vsacc.tasks.base import open_split, speed_limits
+from vsacc.tasks.speed_limits import open_speed_limits, prepare
 
 
 class Site(ThreadingHTTPServer):

@@ -14,13 +14,13 @@ import pytest
 import tifffile
 import torch
 
-from vsacc.datasets import standin
-from vsacc.datasets.develop import develop
-from vsacc.datasets.scenes import RADIUS, render, subject_box
-from vsacc.datasets.standin import SIZES, SPLITS, SUBJECTS, in_parallel, plan, prophoto, quotas, write_standin
-from vsacc.datasets.textures import CONTRAST, PERIOD, TEXTURES, even_out, shares
-from vsacc.paths import UserError
+from vsacc.images.develop import develop
+from vsacc.local.paths import UserError
 from vsacc.sampler import build_pyramid, glimpse, halve, proxy
+from vsacc.tasks.base import standin
+from vsacc.tasks.scenes import RADIUS, render, subject_box
+from vsacc.tasks.standin import SIZES, SPLITS, SUBJECTS, in_parallel, plan, prophoto, quotas, write_standin
+from vsacc.tasks.textures import CONTRAST, PERIOD, TEXTURES, even_out, shares
 
 TINY = (256, (8, 6, 7))
 
@@ -179,8 +179,8 @@ def test_files_hold_the_scene_in_prophoto(folder):
 
 
 def test_the_loader_of_fivek_reads_it(folder):
-    from vsacc.datasets.fivek import describe, index
-    from vsacc.datasets.fivek_labels import CLASSES
+    from vsacc.tasks.fivek import describe, index
+    from vsacc.tasks.fivek_labels import CLASSES
 
     photos = {photo.name: photo for photo in index(folder, "c")}
     assert "stand-in" in describe(folder, "c")
@@ -194,7 +194,7 @@ def test_the_loader_of_fivek_reads_it(folder):
 
 def test_a_run_goes_on_where_it_was_killed(folder, tmp_path):
     """And ends with the same bytes, though two processes drew them."""
-    code = f"from vsacc.datasets.standin import write_standin; write_standin({str(tmp_path)!r}, *{TINY!r})"
+    code = f"from vsacc.tasks.standin import write_standin; write_standin({str(tmp_path)!r}, *{TINY!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     while process.poll() is None and len(list(tmp_path.rglob("*.tif"))) < 3:
         time.sleep(0.01)

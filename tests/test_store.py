@@ -7,12 +7,12 @@ import pytest
 import torch
 from noise_photos import CLASSES, SIDE, develop, noise, photo_list
 
-from vsacc.paths import UserError
+from vsacc.images import store_read as store_module
+from vsacc.images.store_read import MANIFEST, PIXELS, open_store, verify
+from vsacc.images.store_tiles import Tiled, level_spans, record_bytes
+from vsacc.images.store_write import write_store, write_strips
+from vsacc.local.paths import UserError
 from vsacc.sampler import build_pyramid, glimpse, proxy, pyramid_sizes
-from vsacc.store import read as store_module
-from vsacc.store.read import MANIFEST, PIXELS, open_store, verify
-from vsacc.store.tiles import Tiled, level_spans, record_bytes
-from vsacc.store.write import write_store, write_strips
 
 SHAPES = [(1, 333, 517), (3, 64, 64), (2, 70, 700), (3, 129, 127), (1, 31, 5)]
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from noise_photos import CLASSES, SIDE, develop, photo_list
 
-from vsacc.paths import UserError
-from vsacc.store.journal import JOURNAL, PART
-from vsacc.store.read import MANIFEST, PIXELS, open_store, verify
-from vsacc.store.write import Photo, write_store
+from vsacc.images.store_journal import JOURNAL, PART
+from vsacc.images.store_read import MANIFEST, PIXELS, open_store, verify
+from vsacc.images.store_write import Photo, write_store
+from vsacc.local.paths import UserError
 
 
 def failing_at(*bad):
@@ -92,7 +92,7 @@ import os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from noise_photos import CLASSES, SIDE, develop, photo_list
-from vsacc.store.write import JOURNAL, write_store
+from vsacc.images.store_write import JOURNAL, write_store
 folder, asked = Path(sys.argv[1]), []
 def develop_until_killed(path):
     asked.append(path)
@@ -159,7 +159,7 @@ def test_full_disk_is_one_sentence_and_a_rerun_goes_on(tmp_path):
 
 def test_too_small_a_disk_is_found_before_work(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("vsacc.store.write.shutil.disk_usage", lambda folder: usage)
+    monkeypatch.setattr("vsacc.images.store_write.shutil.disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match=r"has 0\.0 GB free and the store needs"):
         write_store(tmp_path, photo_list(3), CLASSES, SIDE, failing_at(), "noise")
     assert os.listdir(tmp_path) == []

@@ -5,11 +5,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from vsacc.plots.style import METHODS, STYLE, step_colour, to_png
+from vsacc.figures.style import METHODS, STYLE, step_colour, to_png
 
 
 def test_importing_plots_sets_the_style():
-    import vsacc.plots  # noqa: F401
+    import vsacc.figures  # noqa: F401
 
     assert matplotlib.rcParams["figure.dpi"] == STYLE["figure.dpi"]
 

@@ -11,17 +11,18 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from vsacc import sweep, tasks, train
-from vsacc.datasets.mnist import Digits
-from vsacc.noise import KINDS
-from vsacc.paths import UserError
-from vsacc.plots.noise import LOOKS, family
-from vsacc.plots.noise import curves as picture
-from vsacc.recipes import make_job
-from vsacc.results.robustness import curves, losses, verdicts
-from vsacc.runs import noise_grid
-from vsacc.runs.noise_grid import LEVELS, TESTS, VARIANTS, Cell, grid, one_thread, train_and_test
-from vsacc.sweep import kept, main, run_cells
+from vsacc.figures.noise import LOOKS, family
+from vsacc.figures.noise import curves as picture
+from vsacc.local.paths import UserError
+from vsacc.studies import noise_grid, sweep
+from vsacc.studies.noise_grid import LEVELS, TESTS, VARIANTS, Cell, grid, one_thread, train_and_test
+from vsacc.studies.robustness import curves, losses, verdicts
+from vsacc.studies.sweep import kept, main, run_cells
+from vsacc.systems.noise import KINDS
+from vsacc.tasks import base as tasks
+from vsacc.tasks.mnist import Digits
+from vsacc.training import fit as train
+from vsacc.training.recipes import make_job
 
 TINY = {"hidden": 8, "features": 8, "proxy_widths": (4, 4), "crop_widths": (8, 8), "size": 16}
 FEW = (("none", 0.0), ("gaussian", 0.8), ("dropout", 0.97))
@@ -145,7 +146,7 @@ def test_the_command(folder, monkeypatch, digits, capsys):
     out = folder / "noise.json"
 
     def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vsacc.sweep", "--profile", "quick", *arguments])
+        monkeypatch.setattr(sys, "argv", ["vsacc.studies.sweep", "--profile", "quick", *arguments])
         main()
         return capsys.readouterr().out
 

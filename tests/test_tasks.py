@@ -4,11 +4,11 @@ import pytest
 import torch
 from noise_photos import CLASSES, SIDE, develop, photo_list
 
-from vsacc.datasets.cluttered import TASKS
-from vsacc.paths import UserError
-from vsacc.store.read import open_store
-from vsacc.store.write import write_store
-from vsacc.tasks import TEST_SEED, ClutteredSplit, PhotoSplit, kind_of
+from vsacc.images.store_read import open_store
+from vsacc.images.store_write import write_store
+from vsacc.local.paths import UserError
+from vsacc.tasks.base import TEST_SEED, ClutteredSplit, PhotoSplit, kind_of
+from vsacc.tasks.cluttered import TASKS
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import tifffile
 from imagecodecs import cms_profile, cms_transform
 from photo_files import from_prophoto, smooth, turned
 
-from vsacc.datasets import colour
-from vsacc.datasets.colour import PROPHOTO
-from vsacc.datasets.develop import develop, size_of
-from vsacc.paths import UserError
+from vsacc.images import colour
+from vsacc.images.colour import PROPHOTO
+from vsacc.images.develop import develop, size_of
+from vsacc.local.paths import UserError
 
 DEEP = [
     {},

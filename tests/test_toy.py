@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vsacc import estimators, toy
 from vsacc.sampler import proxy
-from vsacc.toy import LABEL, PRIOR, normal
+from vsacc.studies import estimators, toy
+from vsacc.studies.toy import LABEL, PRIOR, normal
 from vsacc.vrnn import Normal, kl_normal
 
 NEAR = normal([0.35, -0.1], 0.1)  # on the bar's shoulder

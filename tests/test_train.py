@@ -11,10 +11,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vsacc import recipes, train
-from vsacc.paths import ROOT, UserError
-from vsacc.recipes import make_job
-from vsacc.train import check_health, fit, learning_rate, main
+from vsacc.local.paths import ROOT, UserError
+from vsacc.training import fit as train
+from vsacc.training import recipes
+from vsacc.training.fit import check_health, fit, learning_rate, main
+from vsacc.training.recipes import make_job
 
 TINY = {"hidden": 16, "features": 16, "proxy_widths": (4, 8), "crop_widths": (16, 16), "size": 16}
 
@@ -76,7 +77,8 @@ sys.path.insert(0, "tests")
 from conftest import plain_digits
 from pathlib import Path
 from test_train import tiny_job
-from vsacc import tasks, train
+from vsacc.tasks import base as tasks
+from vsacc.training import fit as train
 train.RUNS, train.CHECKPOINT_EVERY, tasks.load_digits = Path(sys.argv[1]), 0.0, lambda split: plain_digits()
 train.fit(tiny_job(150), progress=False)
 """
@@ -130,7 +132,7 @@ def test_learning_rate_is_one_cycle():
 
 
 def run_main(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["vsacc.train", *map(str, arguments)])
+    monkeypatch.setattr(sys, "argv", ["vsacc.training.fit", *map(str, arguments)])
     main()
 
 
@@ -188,8 +190,6 @@ def test_the_best_validated_weights_are_kept(monkeypatch):
 
 def test_training_on_digits_needs_no_decoders_of_photographs():
     """A machine for training has torch, torchvision and lightning, and need not have more than that to start."""
-    asked = (
-        "import sys, vsacc.train; print(*{'imagecodecs', 'rawpy', 'simplejpeg', 'tifffile', 'joblib'} & {*sys.modules})"
-    )
+    asked = "import sys, vsacc.training.fit; print(*{'imagecodecs', 'rawpy', 'simplejpeg', 'tifffile', 'joblib'} & {*sys.modules})"
     told = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.split() == []

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vsacc.baselines.random_glimpses import RandomGlimpses
+from vsacc.images.video import Video, build_video, face, still
 from vsacc.loss import lower_bound
-from vsacc.metrics import best_iou, centre_inside, evaluate
-from vsacc.model import Config, Output, Saccader
+from vsacc.saccader import Config, Output, Saccader
 from vsacc.sampler import build_pyramid, glimpse, proxy
-from vsacc.tasks import Batch
-from vsacc.video import Video, build_video, face, still
+from vsacc.systems.random_glimpses import RandomGlimpses
+from vsacc.tasks.base import Batch
+from vsacc.training.evaluation import best_iou, centre_inside, evaluate
 
 FRAMES = 3
 TINY = Config(

@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from vsacc.model import Config, Saccader
-from vsacc.paths import UserError
-from vsacc.weights import load_into, read_card, save_weights
+from vsacc.local.paths import UserError
+from vsacc.saccader import Config, Saccader
+from vsacc.training.weights import load_into, read_card, save_weights
 
 CONFIG = Config(hidden=8, features=8, proxy_widths=(4, 4), crop_widths=(4, 8))
 

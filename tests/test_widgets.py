@@ -6,14 +6,14 @@ import torch
 from PIL import Image
 from test_explore import KIND, STEPS, TINY
 
-from vsacc.datasets.cluttered import TASKS
-from vsacc.explore.explorer import Explorer
-from vsacc.explore.pictures import FixedTest
-from vsacc.model import Saccader
-from vsacc.plots import explorer as pictures
-from vsacc.plots.style import to_png
-from vsacc.tasks import ClutteredSplit
-from vsacc.widgets import GlimpseExplorer, on_grid
+from vsacc.figures import explorer as pictures
+from vsacc.figures.style import to_png
+from vsacc.look.explorer import Explorer
+from vsacc.look.pictures import FixedTest
+from vsacc.look.widgets import GlimpseExplorer, on_grid
+from vsacc.saccader import Saccader
+from vsacc.tasks.base import ClutteredSplit
+from vsacc.tasks.cluttered import TASKS
 
 
 @pytest.fixture

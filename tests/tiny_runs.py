@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from vsacc import tasks, train
-from vsacc.datasets.mnist import Digits
-from vsacc.recipes import make_job
-from vsacc.reproduce import make_row
-from vsacc.runs.plan import Planned
-from vsacc.runs.rows import read_rows
-from vsacc.runs.standing import standing
+from vsacc.studies.plan import Planned
+from vsacc.studies.reproduce import make_row
+from vsacc.studies.rows import read_rows
+from vsacc.studies.standing import standing
+from vsacc.tasks import base as tasks
+from vsacc.tasks.mnist import Digits
+from vsacc.training import fit as train
+from vsacc.training.recipes import make_job
 
 TINY = {"hidden": 8, "features": 8, "proxy_widths": (4, 4), "crop_widths": (8, 8), "size": 16}
 

@@ -1,0 +1,208 @@
+"""The explorer's picture: a row shows one step of a look, and a static figure of many rows is the slider on paper.
+
+A ``look`` is anything with the arrays of ``vsacc.look.explorer.Look``, a ``picture`` anything with ``small``
+(uint8 (h, w) or (h, w, 3)), ``shape`` = (H, W) of the image it stands for, ``title`` and ``truth`` (a class or None).
+Places are (s, x, y) in coordinates in which an image is [-1, 1] on each axis. Artists are made once and moved, and
+nothing is laid out anew, so that a row is drawn in tens of milliseconds.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse, Rectangle
+
+from .saccades import EXTENT
+from .style import METHODS, RIGHT, WRONG, step_colour
+
+BARS = 10  # classes shown: all where there are no more, else the likeliest
+PARTS = (1.0, 0.74, 0.74, 0.7)  # widths of a row's parts
+SAID = 0.72  # and of the words beside a row on paper
+SIGMAS = 2  # half axes of the ellipse of q(z)
+
+
+class Scene:
+    """The whole image with the frames of the glimpses so far, and q(z) of each as an ellipse of two sigmas."""
+
+    def __init__(self, axes: Axes, steps: int):
+        self.axes = axes
+        self.image = grey_image(axes, 255)
+        self.frames, self.numbers, self.spreads = [], [], []
+        for colour in (step_colour(step, steps) for step in range(steps)):
+            self.frames.append(axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, edgecolor=colour)))
+            self.numbers.append(axes.text(0, 0, "", color=colour, fontsize=10, weight="bold", va="top"))
+            self.spreads.append(axes.add_patch(Ellipse((0, 0), 1, 1, fill=False, edgecolor=colour, linewidth=1)))
+
+    def update(self, picture: Any, look: Any, step: int) -> None:
+        height, width = picture.shape
+        self.image.set_data(picture.small)
+        self.axes.set_aspect(np.clip(height / width, 1 / 3, 3))
+        self.axes.title.set_text(picture.title)
+        for k, (s, x, y) in enumerate(look.where):
+            for artist in (self.frames[k], self.numbers[k], self.spreads[k]):
+                artist.set_visible(k <= step)
+            self.frames[k].set_bounds(x - s, y - s, 2 * s, 2 * s)
+            self.frames[k].set(linewidth=2.4 if k == step else 1.3, linestyle="--" if look.placed[k] else "-")
+            self.numbers[k].set_text(str(k + 1))
+            self.numbers[k].set_position(np.clip((x - s + 0.04, y - s + 0.04), -0.97, 0.88))
+            self.spreads[k].set_center(look.mean[k, 1:])
+            self.spreads[k].width, self.spreads[k].height = 2 * SIGMAS * look.sigma[k]
+
+
+class Bars:
+    """p(y | o_1..t) as horizontal bars: every class in order, or the likeliest ones."""
+
+    def __init__(self, axes: Axes, classes: Sequence[str]):
+        self.axes, self.classes, self.count = axes, classes, min(BARS, len(classes))
+        room = 0.08 + 0.07 * max(map(len, classes))  # for the names, left of the bars
+        axes.set(xlim=(-room, 1.24), ylim=(self.count - 0.4, -0.6))
+        bare(axes)
+        axes.spines["left"].set_position(("data", 0))
+        axes.spines["bottom"].set_visible(False)
+        self.bars = axes.barh(range(self.count), 0, 0.72, color=METHODS["saccader"])
+        self.names = [axes.text(-0.04, k, "", ha="right", va="center", fontsize=9) for k in range(self.count)]
+        self.values = [axes.text(0, k, "", va="center", fontsize=8, color="0.35") for k in range(self.count)]
+
+    def update(self, posterior: np.ndarray, truth: int | None) -> None:
+        shown = np.arange(self.count)
+        if self.count < len(posterior):
+            shown = np.argsort(-posterior, kind="stable")[: self.count]
+        for index, bar, name, value in zip(shown, self.bars, self.names, self.values, strict=True):
+            p = posterior[index]
+            bar.set_width(p)
+            name.set_text(self.classes[index] if posterior.any() else "")
+            name.set(color=RIGHT if index == truth else "black", weight="bold" if index == truth else "normal")
+            value.set_text(f"{p:.2f}" if p >= 0.005 else "")
+            value.set_x(p + 0.03)
+
+
+class Row:
+    """One step: image with frames, glimpse, the same place in the proxy, class posterior."""
+
+    def __init__(self, axes: Sequence[Axes], steps: int, classes: Sequence[str]):
+        scene, self.seen, self.blurred, bars = axes
+        self.steps = steps
+        self.scene, self.bars = Scene(scene, steps), Bars(bars, classes)
+        self.glimpse, self.proxy = grey_image(self.seen, 1), grey_image(self.blurred, 1)
+        self.seen.spines[:].set(visible=True, linewidth=3)
+
+    def update(self, picture: Any, look: Any, step: int) -> None:
+        """Show ``step`` (0 is the first) of a look at a picture."""
+        s, x, y = look.where[step]
+        self.scene.update(picture, look, step)
+        self.glimpse.set_data(look.glimpses[step])
+        self.seen.spines[:].set_color(step_colour(step, self.steps))
+        self.seen.title.set_text(f"glimpse {step + 1}, {look.glimpses.shape[1]} pixels wide")
+        self.proxy.set_data(look.proxy)
+        self.blurred.set(xlim=(x - s, x + s), ylim=(y + s, y - s))
+        self.blurred.title.set_text(f"all the proxy has: {s * len(look.proxy):.0f} pixels")
+        self.bars.update(look.posterior[step], picture.truth)
+        self.bars.axes.title.set_text("p(y | o)" if step == 0 else f"p(y | o1..{step + 1})")
+
+
+class Panel:
+    """One row that is drawn again and again."""
+
+    def __init__(self, steps: int, classes: Sequence[str]):
+        figure, (axes,) = _sheet(1, PARTS)
+        figure.dpi = 96  # of a screen
+        self.row, self.canvas = Row(axes, steps, classes), FigureCanvasAgg(figure)
+
+    def png(self, picture: Any, look: Any, step: int) -> bytes:
+        """The row of ``step`` (0 is the first) as a PNG file."""
+        self.row.update(picture, look, step)
+        buffer = BytesIO()
+        # light compression: it halves the time a slider takes to answer
+        self.canvas.print_png(buffer, pil_kwargs={"compress_level": 1})
+        return buffer.getvalue()
+
+
+def steps(picture: Any, look: Any, classes: Sequence[str], count: int) -> Figure:
+    """The first ``count`` steps of a look, a row each: all that the slider shows, on paper."""
+    figure, rows = _sheet(count, (*PARTS, SAID))
+    for step, (*axes, said) in enumerate(rows):
+        row = Row(axes, len(look.where), classes)
+        row.update(picture, look, step)
+        row.scene.axes.title.set_visible(step == 0)
+        said.axis("off")
+        said.text(0, 0.97, terms(look, step), va="top", family="monospace", fontsize=8.5, linespacing=1.35)
+        called = look.posterior[step].argmax()
+        colour = "black" if picture.truth is None else RIGHT if called == picture.truth else WRONG
+        said.text(0, 0.05, f"says {classes[called]}", color=colour, va="bottom", fontsize=11, weight="bold")
+    return figure
+
+
+def survey(picture: Any, where: np.ndarray, shares: np.ndarray, called: np.ndarray, classes: Sequence[str]) -> Figure:
+    """What would be said if one glimpse looked elsewhere.
+
+    Args:
+        where: (t, 3), the glimpses as they are; the last is the one that is moved.
+        shares: (side, side), p(truth) by the centre of the moved glimpse, rows down y.
+        called: (side, side), the class called from there.
+    """
+    figure = Figure(figsize=(10, 3.5), layout="constrained")
+    image, chance, calls = figure.subplots(1, 3)
+    grey_image(image, 255).set_data(picture.small)
+    image.set_title(picture.title)
+    shown = chance.imshow(shares, extent=EXTENT, vmin=0, vmax=1, cmap="cividis")
+    figure.colorbar(shown, ax=chance, shrink=0.85)
+    chance.set_title(f"p({classes[picture.truth]}) by the place of glimpse {len(where)}")
+    kinds, ranks = np.unique(called, return_inverse=True)
+    calls.imshow(ranks.reshape(called.shape), extent=EXTENT, cmap="Pastel2", vmin=0, vmax=max(len(kinds) - 1, 7))
+    calls.set_title("what it says from there")
+    for kind in kinds:
+        place = _inside(called == kind)
+        calls.text(*place, classes[kind], ha="center", va="center", fontsize=9)
+    for axes in (image, chance, calls):
+        axes.set(xticks=[], yticks=[])
+        for step, (s, x, y) in enumerate(where):
+            colour = step_colour(step, len(where))
+            axes.add_patch(Rectangle((x - s, y - s), 2 * s, 2 * s, fill=False, edgecolor=colour, linewidth=2))
+    return figure
+
+
+def terms(look: Any, step: int) -> str:
+    """The bound after ``step`` (0 is the first), in aligned lines."""
+    log_y, log_c, kl = look.log_y[step], look.log_c[step], look.kl[step]
+    lines = {"log p(c | z, h)": log_c, "KL(q || p)": kl}
+    if not np.isnan(log_y):
+        lines = {"log p(y | o, z)": log_y, **lines, "bound (Eq. 6)": log_y + log_c - kl}
+    s, x, y = look.where[step]
+    place = f"s {s:.2f}  x {x:+.2f}  y {y:+.2f}"
+    return "\n".join([place, "", "nats, so far", *(f"{name:15s}{value:10.2f}" for name, value in lines.items())])
+
+
+def grey_image(axes: Axes, white: float) -> Any:
+    """An empty image in [-1, 1] coordinates without ticks; grey where its data have no colours."""
+    bare(axes)
+    axes.spines[:].set_visible(False)
+    return axes.imshow(np.zeros((2, 2)), cmap="gray", vmin=0, vmax=white, extent=EXTENT)
+
+
+def bare(axes: Axes) -> None:
+    """No ticks, a small title that stays where it is: to find room beside ticks takes a fifth of the drawing."""
+    axes.xaxis.set_visible(False)
+    axes.yaxis.set_visible(False)
+    axes.set_title("", fontsize=9, y=1.0)
+
+
+def _sheet(count: int, widths: Sequence[float]) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of ``count`` rows of axes, laid out once."""
+    width, height = 3.25 * sum(widths), 2.95 * count
+    figure = Figure(figsize=(width, height), layout="none")
+    grid = figure.add_gridspec(
+        count, len(widths), width_ratios=widths, left=0.004, right=0.996, wspace=0.12, hspace=0.12,
+        top=1 - 0.25 / height, bottom=0.05 / height,
+    )  # fmt: skip
+    return figure, [[figure.add_subplot(grid[line, part]) for part in range(len(widths))] for line in range(count)]
+
+
+def _inside(mask: np.ndarray) -> tuple[float, float]:
+    """The (x, y) of the cell of a mask (side, side) that is nearest to its centre of mass."""
+    rows, cols = np.nonzero(mask)
+    nearest = np.hypot(rows - rows.mean(), cols - cols.mean()).argmin()
+    return tuple((np.array([cols[nearest], rows[nearest]]) + 0.5) * 2 / len(mask) - 1)

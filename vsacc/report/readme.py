@@ -1,0 +1,75 @@
+"""The README's table of results, written from the rows in reports/runs: ``python -m vsacc.report.readme``."""
+
+import re
+from itertools import groupby
+
+from ..local.paths import ROOT, UserError, one_sentence_exit, write_atomic
+from ..studies.plan import Planned, plan
+from ..studies.rows import job_of, read_rows
+from ..studies.tables import count
+
+README = ROOT / "README.md"
+PART = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
+COLUMNS = ("task", "model", "profile", "parameters", "seeds", "accuracy", "found", "minutes", "device")
+HEADLINES = {  # task, model and profile of what is shown even while nobody has run it
+    (task, "saccader", "paper", "") for task in ("identification", "identification_2528", "sum", "megapixel")
+}
+
+
+def key(run: Planned) -> tuple[str, str, str, str]:
+    """What a line of the table is about: everything but the seed."""
+    return run.job.task, run.job.model, run.job.profile, run.variant
+
+
+def table(rows: dict[str, dict]) -> str:
+    """A line for every cell of the plans that was run with some seed, by task; a headline that was not says so."""
+    planned = sorted((run for profile in ("laptop", "paper") for run in plan(profile)), key=key)
+    lines = [line(*what, [run for run in runs if run.name in rows], rows) for what, runs in groupby(planned, key)]
+    return f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n" + "".join(lines)
+
+
+def line(task: str, model: str, profile: str, variant: str, runs: list[Planned], rows: dict[str, dict]) -> str:
+    """Of the seeds that were run, one after another; "" where there are none and it is no headline."""
+    model += f", {variant.replace('_', ' ')}" if variant else ""
+    if not runs:
+        headline = (task, model, profile, variant) in HEADLINES
+        return f"| {task} | {model} | {profile} | | | not run | | | |\n" if headline else ""
+    have = [rows[run.name] for run in runs]
+    if any("stand-in" in row.get("protocol", "") for row in have):
+        task += " (stand-in)"  # no number made from one may go without the word
+    if any(job_of(rows[run.name]) != run.job for run in runs):
+        profile += ", another configuration"
+    seconds = [row["seconds"] for row in have if "seconds" in row]
+    cells = (
+        task,
+        model,
+        profile,
+        f"{have[0]['parameters'] / 1e6:.2f} M",
+        ", ".join(str(row["seed"]) for row in have),
+        shares(["stopped" if "stopped" in row else row["test_accuracy"] for row in have]),
+        shares([row["localised"] for row in have if row.get("localised") is not None]),
+        f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "",
+        "; ".join({f"{row['device']}, {count(row['threads'], 'thread')}": None for row in have}),
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def shares(values: list[float | str]) -> str:
+    """Shares as percentages, or words in their place, one after another."""
+    told = " / ".join(value if isinstance(value, str) else f"{100 * value:.1f}" for value in values)
+    return told + " %" if any(isinstance(value, float) for value in values) else told
+
+
+def render(text: str, rows: dict[str, dict]) -> str:
+    """``text`` with the part between the markers made anew. Raises UserError where there are no markers."""
+    if not PART.search(text):
+        raise UserError("README.md has lost its '<!-- results -->' ... '<!-- end of results -->' lines, restore them.")
+    return PART.sub(lambda found: found[1] + table(rows) + found[2], text)
+
+
+def main() -> None:
+    write_atomic(README, render(README.read_text(), read_rows()))
+
+
+if __name__ == "__main__":
+    one_sentence_exit(main)

@@ -1,0 +1,79 @@
+"""Why a saccader of two digits errs: digits on top of each other, a look at the wrong place, or a misreading.
+
+Every image is given to the same classifier again, with the glimpses put on the digits' true centres. Where that mends
+an error, the place was to blame.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..loss import correct
+from ..saccader import Saccader, read_at
+from ..tasks.base import Batch
+from ..tasks.cluttered import CANVAS, SPRITE
+from ..training.evaluation import centres_of
+
+TOUCHING = SPRITE / 2  # pixels between the centres of digits that overlap: strokes fill the middle of a sprite
+BINS = (0, 4, 8, 12, 16, 20, 28, 150)  # of the distance between two digits, in pixels of the 100 x 100 canvas
+CAUSES = ("overlap", "wrong place", "misread")
+
+
+class Traces(NamedTuple):
+    """Over N images of two digits. right, told: bool (N,), called rightly by itself, and with glimpses on the true
+    centres; distance: (N,), between the digits' centres in pixels of the 100 x 100 canvas."""
+
+    right: Tensor
+    told: Tensor
+    distance: Tensor
+
+    @property
+    def near(self) -> Tensor:
+        """Whose digits lie on top of each other, bool (N,)."""
+        return self.distance < TOUCHING
+
+
+@torch.no_grad()
+def trace(model: Saccader, batches: Iterable[Batch]) -> Traces:
+    """Both readings of every image. The model must be in evaluation mode, and two digits be in every image."""
+    rows = []
+    for batch in batches:
+        output = model(batch.images)
+        centres = centres_of(batch.boxes)  # (B, 2, 2)
+        s = output.where[..., :1].mean(1, keepdim=True).expand(-1, centres.shape[1], 1)  # as wide as its own
+        told, _ = read_at(model, batch.images, torch.cat([s, centres], -1))
+        apart = (centres[:, 0] - centres[:, 1]).norm(dim=-1) * CANVAS / 2
+        rows.append((correct(output.logits, batch.labels), correct(told, batch.labels), apart))
+    return Traces(*(torch.cat(parts).cpu() for parts in zip(*rows, strict=True)))
+
+
+def causes(traces: Traces) -> dict[str, Tensor]:
+    """Which images each of CAUSES spoils, bool (N,): of digits that overlap, the overlap; of others, the place where
+    being told it mends the error, and else the reading."""
+    wrong, apart = ~traces.right, ~traces.right & ~traces.near
+    return dict(zip(CAUSES, (wrong & traces.near, apart & traces.told, apart & ~traces.told), strict=True))
+
+
+def by_distance(traces: Traces) -> dict[str, list[float]]:
+    """By bin of the distance between the digits: "share" of the images, and accuracy "by itself" and "told"."""
+    which = torch.bucketize(traces.distance, torch.tensor(BINS[1:-1], dtype=traces.distance.dtype), right=True)
+    groups = [which == index for index in range(len(BINS) - 1)]
+
+    def mean(values: Tensor) -> list[float]:
+        return [values[group].float().mean().item() for group in groups]
+
+    share = [group.float().mean().item() for group in groups]
+    return {"share": share, "by itself": mean(traces.right), "told": mean(traces.told)}
+
+
+def overlapping(traces: Traces) -> float:
+    """Share of the images whose digits lie on top of each other."""
+    return traces.near.float().mean().item()
+
+
+def lost_to_overlap(traces: Traces) -> float:
+    """Share of all images that reading from the true places loses to overlap: beyond what it misreads elsewhere."""
+    near, told = traces.near, traces.told.float()
+    return overlapping(traces) * (told[~near].mean() - told[near].mean()).item()

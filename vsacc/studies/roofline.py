@@ -1,0 +1,130 @@
+"""The floor under the times of the table: what must be computed and moved at least, at this machine's own best speed.
+
+The roofline model of Williams, Waterman and Patterson (2009): work of F operations that moves M bytes takes at least
+max(F / peak, M / bandwidth) seconds. Counted are
+
+    F   multiplications and additions of all products and convolutions, forward and, in training, backward, as
+        written: norms, activations and the optimiser are left out, and a library may know a shorter way
+    M   weights and buffers, read once a batch, in training also Adam's moments, all of them written back; the image's
+        bytes as often as they are asked for; and the logits
+
+Activations are left out of M: a machine whose caches held them would never move them. That makes it a floor, and one
+that no machine of today reaches for images whose activations are gigabytes.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..saccader import Model
+from ..sampler import Pyramid, pyramid_sizes
+from ..systems.resnet import GRID, CropsResNet, WholeResNet
+from .cost_table import CLASSES, CONTENDERS, WORK, resident_bytes
+from .measure import seconds_of
+
+SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product shows the peak
+COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes, more than any cache holds
+ROUNDS = 7  # the best of
+
+
+class Peaks(NamedTuple):
+    """flops: operations a second in float32; bandwidth: bytes read and written a second."""
+
+    flops: float
+    bandwidth: float
+
+
+class Count(NamedTuple):
+    """flops: operations an image; read: bytes an image that its pixels, and the logits, take; resident: bytes that move
+    once a batch."""
+
+    flops: float
+    read: float
+    resident: int
+
+
+class Counted:
+    """Images that count the bytes they are asked for, in ``read``."""
+
+    def __init__(self, images: Pyramid):
+        self.images, self.sizes, self.shape, self.read = images, images.sizes, images.shape, 0
+
+    def level(self, index: int) -> Tensor:
+        return self.counted(self.images.level(index))
+
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        return self.counted(self.images.pick(level, row, col))
+
+    def prefetch(self, where: Tensor, size: int) -> None:
+        """Nothing is read twice for it."""
+
+    def counted(self, pixels: Tensor) -> Tensor:
+        self.read += pixels.nbytes
+        return pixels
+
+
+def peaks(rounds: int = ROUNDS) -> Peaks:
+    """The fastest of a few large matrix products and copies, by the same clock as everything else.
+
+    Convolutions of a GPU may round to TF32 where torch lets them, and then so may the product.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    side, kept = SIDE[device], torch.get_float32_matmul_precision()
+    factor, product = torch.rand(side, side, device=device), torch.empty(side, side, device=device)
+    source = torch.ones(COPIED[device], dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    torch.set_float32_matmul_precision("high" if torch.backends.cudnn.allow_tf32 else "highest")
+    try:
+        multiply = min(seconds_of(lambda: torch.mm(factor, factor, out=product)) for _ in range(rounds))
+    finally:
+        torch.set_float32_matmul_precision(kept)
+    copy = min(seconds_of(lambda: target.copy_(source)) for _ in range(rounds))
+    return Peaks(2 * side**3 / multiply, 2 * source.nbytes / copy)
+
+
+def count(model: Model, mode: str, side: int, channels: int) -> Count:
+    """What a mode of the table costs at least, counted on two blank images.
+
+    A ResNet is run on shapes without values, which takes no time whatever the side. The others look at what they see,
+    so they are run as they are.
+    """
+    device = "meta" if isinstance(model, CropsResNet | WholeResNet) else "cpu"
+    sizes = pyramid_sizes(side, side)
+    flat = torch.zeros((), dtype=torch.uint8, device=device).expand(2, channels, sum(h * w for h, w in sizes))
+    images, model = Counted(Pyramid(flat, sizes)), model.to(device).train(mode == "training")
+    if isinstance(model, CropsResNet) and model.chunk:
+        model.chunk = 2 * GRID**2  # the same operations in fewer calls
+    work = WORK[mode](model, images)
+    with FlopCounterMode(display=False) as counter:
+        work()
+    there_and_back = 2 if mode == "training" else 1
+    pixels_and_logits = images.read / 2 + 4 * CLASSES
+    return Count(counter.get_total_flops() / 2, pixels_and_logits, there_and_back * resident_bytes(model, mode))
+
+
+def floors(rows: Iterable[dict], best: Peaks) -> list[dict]:
+    """A row per row of the table that was run: "flops" and "moved" bytes per image, "intensity" in operations a byte,
+    "bound" by operations or bytes, "floor" in seconds per image, "over" how many times as long it took, and the peaks
+    it was compared with."""
+    made = []
+    for row in rows:
+        if row["seconds"] is None:
+            continue
+        known = {key: row[key] for key in ("name", "method", "mode", "side", "channels", "batch", "seconds")}
+        model = CONTENDERS[row["name"]].make(row["channels"])
+        flops, read, resident = count(model, row["mode"], row["side"], row["channels"])
+        made.append({"part": "floor", **known, **against(best, flops, read + resident / row["batch"], row["seconds"])})
+    return made
+
+
+def against(best: Peaks, flops: float, moved: float, seconds: float) -> dict:
+    """Work of one image beside its floor."""
+    times = {"operations": flops / best.flops, "bytes": moved / best.bandwidth}
+    bound = max(times, key=times.get)
+    return {
+        "flops": flops, "moved": moved, "intensity": flops / moved, "bound": bound, "floor": times[bound],
+        "over": seconds / times[bound], "peak_flops": best.flops, "peak_bandwidth": best.bandwidth,
+    }  # fmt: skip

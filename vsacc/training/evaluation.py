@@ -1,0 +1,101 @@
+"""What is measured on a test set: accuracy, and whether the glimpses found the digits."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..images.video import face
+from ..loss import agree, answers, log_likelihood
+from ..tasks.base import Batch
+from .processes import agree_on_buffers, put_together, rank_and_world
+
+
+class Evaluation(NamedTuple):
+    """Over N images. accuracy, localised (share of objects whose centre lies in a glimpse), iou (of an object's box
+    with the best glimpse), scale (mean s): floats, None where a model has no glimpses or its images no boxes;
+    log_y: mean log p(y | x) in nats; labels, predictions: long (N,), or bool (N, K) where the task asks K questions;
+    found: bool (N, D), of videos (N, T, D), or None."""
+
+    accuracy: float
+    log_y: float
+    localised: float | None
+    iou: float | None
+    scale: float | None
+    labels: Tensor
+    predictions: Tensor
+    found: Tensor | None
+
+
+def boxes_of(where: Tensor) -> Tensor:
+    """(..., 3) = (s, x, y) -> (..., 4) = (x0, y0, x1, y1)."""
+    s, centre = where[..., :1], where[..., 1:]
+    return torch.cat([centre - s, centre + s], -1)
+
+
+def centres_of(boxes: Tensor) -> Tensor:
+    """(..., 4) = (x0, y0, x1, y1) -> (..., 2) = (x, y)."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
+def centre_inside(where: Tensor, boxes: Tensor) -> Tensor:
+    """Which boxes have their centre inside some glimpse: (..., T, 3), (..., D, 4) -> bool (..., D)."""
+    distance = (centres_of(boxes)[..., :, None, :] - where[..., None, :, 1:]).abs().amax(-1)  # (..., D, T)
+    return (distance <= where[..., None, :, 0]).any(-1)
+
+
+def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
+    """Intersection over union of each box with its best glimpse: (..., T, 3), (..., D, 4) -> (..., D)."""
+    seen, wanted = boxes_of(where)[..., None, :, :], boxes[..., :, None, :]  # (..., 1, T, 4), (..., D, 1, 4)
+    low, high = torch.maximum(seen[..., :2], wanted[..., :2]), torch.minimum(seen[..., 2:], wanted[..., 2:])
+    overlap = (high - low).clamp(min=0).prod(-1)
+    union = (seen[..., 2:] - seen[..., :2]).prod(-1) + (wanted[..., 2:] - wanted[..., :2]).prod(-1) - overlap
+    return (overlap / union).amax(-1)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: Iterable[Batch], **options: int) -> Evaluation:
+    """The model, in evaluation mode, on the batches of a split's fixed set.
+
+    Of several processes all must call; they take the batches in turn, and each returns what was seen by all.
+
+    Args:
+        options: for the model (``glimpses=4`` looks four times).
+    """
+    training, (rank, world) = model.training, rank_and_world()
+    model.eval()
+    agree_on_buffers(model)
+    columns: dict[str, list[Tensor]] = {}
+    for batch in islice(batches, rank, None, world):
+        output = model(batch.images, **options)
+        row = {"labels": batch.labels, "log_y": log_likelihood(output.logits, batch.labels)}
+        row["predictions"] = answers(output.logits, batch.labels.dim() == 2)
+        if output.where is not None:
+            row["scale"] = output.where[..., 0]
+            if batch.boxes is not None:
+                pairs = (output.where, batch.boxes) if batch.boxes.dim() == 3 else face(output.where, batch.boxes)
+                row["found"], row["iou"] = centre_inside(*pairs), best_iou(*pairs)
+        for name, values in row.items():
+            columns.setdefault(name, []).append(values)
+    model.train(training)
+    seen = {name: torch.cat(values) for name, values in put_together(columns).items()}
+    localised, iou, scale = (seen[n].float().mean().item() if n in seen else None for n in ("found", "iou", "scale"))
+    accuracy = agree(seen["predictions"], seen["labels"]).float().mean().item()
+    log_y = seen["log_y"].mean().item()
+    return Evaluation(accuracy, log_y, localised, iou, scale, seen["labels"], seen["predictions"], seen.get("found"))
+
+
+def spread(where: Tensor) -> Tensor:
+    """How differently images are looked at: standard deviation of the places over the batch, mean over glimpses and
+    axes; (B, T, 3) -> scalar, 0 when every image is looked at in the same places."""
+    return where[..., 1:].std(0).mean()
+
+
+def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval of a share (1927), 95 % by default: it stays inside [0, 1] and is good for few images."""
+    share, unit = right / total, z * z / total
+    middle = (share + unit / 2) / (1 + unit)
+    half = z / (1 + unit) * (share * (1 - share) / total + unit / (4 * total)) ** 0.5
+    return middle - half, middle + half

@@ -1,0 +1,247 @@
+"""Train a model on a task: one loop for every model, device and profile.
+
+    python -m vsacc.training.fit --task one_digit --profile laptop --seed 0 --out result.json
+    torchrun --nproc-per-node 4 -m vsacc.training.fit --task identification --profile paper --resume
+
+It is one process on one device unless torchrun or srun start more, see :mod:`vsacc.training.processes`.
+
+Step k is a function of the weights, the optimiser's state, the seed and k (and of the number of processes, which draw
+noise of their own): data and noise are seeded afresh at every step. A checkpoint therefore needs no state of random
+generators, and a run that was killed and resumed ends, on a CPU, bit-equal to one that was not.
+"""
+
+import argparse
+import math
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ..local.paths import RUNS, UserError, check_writable, one_sentence_exit
+from ..local.record import provenance
+from ..local.seeds import derive
+from ..loss import correct, lower_bound
+from ..systems.models import build_model
+from ..tasks.base import KINDS, Batch, Split, kind_of, open_split
+from .evaluation import evaluate, spread
+from .health import check_health
+from .processes import launch, part_of, rank_and_world
+from .recipes import Job, Recipe, make_job
+from .weights import save_weights
+
+CHECKPOINT_EVERY = 60  # seconds
+NOISE = 2  # this stream's purpose among all that derive from one seed
+
+
+class Run(NamedTuple):
+    """A finished training. history: a row per log interval; seconds: of training, over all its interruptions; made:
+    provenance, taken when it first started."""
+
+    model: nn.Module
+    job: Job
+    history: list[dict[str, float]]
+    seconds: float
+    made: dict
+
+
+def build(job: Job) -> nn.Module:
+    """The job's model with its initial weights, a function of the seed alone."""
+    torch.manual_seed(job.seed)
+    return build_model(job.model, job.config, kind_of(job.task))
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """One cycle: a cosine up to the peak over the warm-up, a cosine down to zero over the rest."""
+    rise = recipe.warmup * recipe.steps
+    if step < rise:
+        share = (1 - math.cos(math.pi * (step + 1) / rise)) / 2
+        return recipe.learning_rate * max(share, 0.04)
+    return recipe.learning_rate * (1 + math.cos(math.pi * (step - rise) / (recipe.steps - rise))) / 2
+
+
+def fit(
+    job: Job,
+    resume: bool = True,
+    progress: bool = True,
+    precision: str | None = None,
+    stop_after: int | None = None,
+    deadline: float = math.inf,
+) -> Run:
+    """Train, on a GPU where there is one, with a checkpoint about every minute under data/runs/<job>.
+
+    Where the recipe asks for validations, the weights of the best of them are what is returned.
+
+    Args:
+        resume: go on from the job's checkpoint (a finished job returns at once); False starts afresh.
+        progress: show a bar.
+        precision: Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU.
+        stop_after: leave after this step, with a checkpoint, to go on later.
+        deadline: likewise, when time.monotonic() is past this at a row of the history.
+
+    Raises Stopped, a UserError, when the bound is no longer a number or every image is looked at in the same places.
+    """
+    recipe, fabric = job.recipe, launch(precision)
+    part = part_of(recipe.batch, fabric.global_rank, fabric.world_size)
+    with fabric.rank_zero_first():  # what has to be fetched or made is so once
+        data = open_split(job.task, "train", fabric.device, job.profile)
+        held_out = open_split(job.task, "validation", fabric.device, job.profile) if recipe.validations else None
+    model, optimizer = set_up(fabric, job)
+    state = {"model": model, "optimizer": optimizer, "step": 0, "seconds": 0.0, "history": [], "best": {}}
+    state["made"] = made = provenance()
+    if fabric.world_size > 1:
+        made["device"] = f"{fabric.world_size} x {made['device']}"
+    checkpoint = RUNS / job.name / "checkpoint.pt"
+    if fabric.broadcast(resume and checkpoint.exists()):
+        state |= read_checkpoint(fabric, checkpoint, state)
+        if state["step"] < recipe.steps and state["made"]["revision"] != made["revision"]:
+            state["made"]["revision"] += f", then {made['revision']}"
+    started = saved = time.monotonic()
+    before, every = state["seconds"], max(1, recipe.steps // 100)
+    interval = every * max(1, recipe.steps // every // max(1, recipe.validations))
+    window: list[Tensor] = []
+    bar = tqdm(total=recipe.steps, initial=state["step"], desc=job.task, disable=not progress or fabric.global_rank > 0)
+    model.train()
+    last = recipe.steps if stop_after is None else min(stop_after, recipe.steps)
+    while state["step"] < last:
+        step = state["step"]
+        batch = data.draw(recipe.batch, job.seed, step, part)
+        window.append(train_step(fabric, model, optimizer, recipe, batch, job.seed, step))
+        state["step"] = step + 1
+        bar.update()
+        state["seconds"] = before + time.monotonic() - started
+        if state["step"] % every == 0 or state["step"] == last:
+            row = summarise(fabric, window, step + 1, state["seconds"])
+            if held_out and state["step"] % interval == 0 and 2 * step > recipe.steps:
+                row["validation"] = validate(model.module, held_out, state["best"])
+            state["history"].append(row)
+            window.clear()
+            bar.set_postfix({key: f"{row[key]:.3g}" for key in SHOWN if key in row})
+            check_health(row, job)
+            now = time.monotonic()
+            late, due = fabric.broadcast((now > deadline, now - saved > CHECKPOINT_EVERY))  # process 0 decides for all
+            if late or due or state["step"] == last:
+                write_checkpoint(fabric, checkpoint, state)
+                saved = time.monotonic()
+            if late:
+                break
+    bar.close()
+    if state["step"] == recipe.steps and state["best"]:
+        model.module.load_state_dict(state["best"]["weights"])
+    return Run(model.module, job, state["history"], state["seconds"], state["made"])
+
+
+def set_up(fabric, job: Job) -> tuple:
+    """The initial model and its optimiser, on the fabric's device; :func:`train_step` sets the learning rate."""
+    model = build(job)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=job.recipe.weight_decay)
+    return fabric.setup(model, optimizer)
+
+
+def validate(model: nn.Module, held_out: Split, best: dict) -> float:
+    """Accuracy on the validation split; ``best`` keeps the weights of the highest, the last of equals."""
+    accuracy = evaluate(model, held_out.fixed()).accuracy
+    if accuracy >= best.get("accuracy", 0.0):
+        weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        best |= {"accuracy": accuracy, "weights": weights}  # in place: the checkpoint holds it
+    return accuracy
+
+
+def train_step(fabric, model, optimizer, recipe: Recipe, batch: Batch, seed: int, step: int) -> Tensor:
+    """One step of Adam on Eq. 6; returns the quantities of SHOWN that it saw, without waiting for the device."""
+    # The sampling noise of this step and process; process 0 draws what a single one does.
+    torch.manual_seed(derive(seed, step, NOISE, fabric.global_rank))
+    model.module.anneal(step / recipe.steps)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, step)
+    output = model(batch.images)
+    bound = lower_bound(output.logits, batch.labels, output.terms, recipe.weight_c, recipe.weight_kl, recipe.form)
+    optimizer.zero_grad()
+    fabric.backward(bound.loss)
+    for part in model.module.children():
+        # Each on its own: the gradient of the places has heavy tails, and would shrink everybody's step with its own.
+        nn.utils.clip_grad_norm_(part.parameters(), recipe.clip)
+    optimizer.step()
+    right = correct(output.logits, batch.labels).float().mean()
+    seen = [bound.loss, right, *(term.mean() for term in (bound.log_y, bound.log_c, bound.kl))]
+    if output.where is not None:
+        seen += [output.where[..., 0].mean(), spread(output.where)]
+    return torch.stack(seen).detach()
+
+
+SHOWN = ("loss", "accuracy", "log_y", "log_c", "kl", "scale", "spread")
+
+
+def summarise(fabric, window: list[Tensor], step: int, seconds: float) -> dict[str, float]:
+    """Means over the steps since the last row and over the processes, by name."""
+    means = fabric.all_reduce(torch.stack(window).mean(0)).tolist()
+    return {"step": step, "seconds": round(seconds, 2), **dict(zip(SHOWN, means, strict=False))}
+
+
+def write_checkpoint(fabric, path: Path, state: dict) -> None:
+    """All or nothing, so that a kill while writing leaves the checkpoint before."""
+    temporary = path.with_suffix(".tmp")
+    fabric.save(temporary, state)
+    if fabric.is_global_zero:
+        os.replace(temporary, path)
+    fabric.barrier()
+
+
+def read_checkpoint(fabric, path: Path, state: dict) -> dict:
+    try:
+        fabric.load(path, state, weights_only=True)
+    except Exception as error:  # a checkpoint of another version or a broken disk: torch raises many kinds
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(
+            f"the checkpoint of {path.parent.name} cannot be read ({reason}), start without resume."
+        ) from None
+    return {key: state[key] for key in ("step", "seconds", "history", "best", "made")}
+
+
+def result(run: Run) -> dict:
+    """Evaluate a finished run on the fixed test set: everything its JSON and its card hold."""
+    job = run.job
+    test = open_split(job.task, "test", next(run.model.parameters()).device, job.profile)
+    scores = evaluate(run.model, test.fixed(job.recipe.evaluated))
+    return {
+        "task": job.task, "model": job.model, "profile": job.profile, "seed": job.seed,
+        "seconds": round(run.seconds, 1), "steps": len(run.history) and run.history[-1]["step"],
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "test_accuracy": round(scores.accuracy, 5), "localised": scores.localised and round(scores.localised, 5),
+        "iou": scores.iou and round(scores.iou, 4), "scale": scores.scale and round(scores.scale, 4),
+        "log_y": round(scores.log_y, 4),
+        "protocol": f"{test.protocol}; {len(scores.labels)} fixed test images",
+        **run.made, "evaluated_at": provenance()["revision"],
+        "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m vsacc.training.fit", description=__doc__.splitlines()[0])
+    parser.add_argument("--task", required=True, help=", ".join(KINDS))
+    parser.add_argument("--profile", default="auto", help="quick, laptop, paper or auto")
+    parser.add_argument("--model", default="saccader")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--out", type=Path, help="where the result goes, a .json that is also the card of the weights beside it"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from where an interrupted run stopped")
+    options = parser.parse_args()
+    job = make_job(options.task, options.profile, options.model, options.seed)
+    if options.out:
+        check_writable(options.out.parent)
+    row = result(run := fit(job, resume=options.resume))
+    if rank_and_world()[0] > 0:  # one process tells for all
+        return
+    if options.out:
+        save_weights(run.model, row, options.out.with_suffix(".safetensors"))
+    shown = ("test_accuracy", "localised", "scale", "seconds", "parameters")
+    print(f"{job.name}: " + ", ".join(f"{key} {row[key]}" for key in shown))
+
+
+if __name__ == "__main__":
+    one_sentence_exit(main)
