@@ -1,14 +1,14 @@
-"""environment.yml, the Makefile and pyproject.toml must not drift apart."""
+"""environment.yml, the Makefile, CITATION.cff and pyproject.toml must not drift apart."""
 
 import re
 import tomllib
 
 import yaml
 
-from vsacc.local.paths import ROOT
+from vsacc.local.paths import CHECKOUT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+PYTHON, *OTHERS = yaml.safe_load((CHECKOUT / "environment.yml").read_text())["dependencies"]
 
 
 def minors(specification: str) -> set[int]:
@@ -20,36 +20,24 @@ def minors(specification: str) -> set[int]:
 
 
 def test_conda_installs_this_project_and_lists_no_package_of_its_own():
-    (python,) = [item for item in CONDA if isinstance(item, str) and item.startswith("python")]
-    assert [item for item in CONDA if item != python] == ["pip", {"pip": ["-e .[dev]"]}]
+    assert PYTHON.startswith("python") and OTHERS == ["pip", {"pip": ["-e .[dev]"]}]
 
 
-def test_python_versions_agree():
-    (python,) = [item for item in CONDA if isinstance(item, str) and item.startswith("python")]
+def test_versions_agree():
     ours = minors(PROJECT["requires-python"])
-    assert minors(python) <= ours, "conda may narrow the range, not widen it"
-    assert min(minors(python)) == min(ours)
-    asked = re.search(r"sys\.version_info < \(3, (\d+)\)", (ROOT / "Makefile").read_text())
-    assert int(asked[1]) == min(ours)
+    assert minors(PYTHON) <= ours, "conda may narrow the range, not widen it"
+    asked = re.search(r"sys\.version_info < \(3, (\d+)\)", (CHECKOUT / "Makefile").read_text())
+    assert int(asked[1]) == min(minors(PYTHON)) == min(ours)
+    assert yaml.safe_load((CHECKOUT / "CITATION.cff").read_text())["version"] == PROJECT["version"]
 
 
 def test_the_packages_the_project_is_built_on_are_listed():
-    listed = {re.match(r"[\w-]+", item)[0] for item in [*PROJECT["dependencies"],
-              *PROJECT["optional-dependencies"]["dev"]]}  # fmt: skip
-    wanted = {
-        "torch",
-        "torchvision",
-        "jupyterlab",
-        "ipywidgets",
-        "matplotlib",
-        "papermill",
-        "nbval",
-        "pillow",
-    }
-    assert wanted <= listed
+    listed = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    wanted = {"torch", "torchvision", "jupyterlab", "ipywidgets", "matplotlib", "papermill", "nbval", "pillow"}
+    assert wanted <= {re.match(r"[\w-]+", item)[0] for item in listed}
 
 
 def test_ci_runs_the_test_target():
-    ci = ROOT / ".ci" / "run"
+    ci = CHECKOUT / ".ci" / "run"
     assert ci.stat().st_mode & 0o111, "executable"
     assert ci.read_text().splitlines()[-1] == "make test"

@@ -1,6 +1,7 @@
 """What every committed notebook keeps to, so that papermill, nbval, JupyterLab and readers can use it."""
 
 import re
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from vsacc.local.paths import NOTEBOOKS
 from vsacc.report.notebooks import outputs, scrub
-from vsacc.report.page import markdown_to_html
+from vsacc.report.pages import markdown_to_html
 
 LINES = 25
 PARAMETER = re.compile(r"[a-z]\w*: [\w\[\], |]+ = [^=#]+(  # [^=]+)?")
@@ -20,25 +21,14 @@ LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
-def problems(notebook: nbformat.NotebookNode, path: Path, neighbours: list[str]) -> list[str]:
+def problems(notebook: nbformat.NotebookNode, path: Path, neighbours: list[str]) -> Iterator[str]:
     """What is wrong with a notebook, a line each. ``neighbours``: file names before and after it."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    return [
-        *_shape(notebook, code),
-        *_parameters(code),
-        *_execution(notebook, code),
-        *_links(prose, path, neighbours),
-        *(f"equation that does not convert in: {t[:60]}" for t in prose if 'class="tex"' in markdown_to_html(t)),
-        *(f"absolute path: {found[0]}" for t in _texts(notebook) if (found := ABSOLUTE.search(t))),
-    ]
-
-
-def _shape(notebook, code):
     if not (notebook.cells and notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")):
         yield "the first cell is no title"
     if notebook != scrub(deepcopy(notebook)) or "vsacc" in notebook.metadata:
-        yield "metadata of one machine or run: python -m vsacc.report.refresh scrubs them"
+        yield "metadata of one machine or run: vsacc refresh scrubs them"
     for cell in code:
         if len(cell.source.splitlines()) > LINES:
             yield f"a code cell has {len(cell.source.splitlines())} lines"
@@ -46,29 +36,21 @@ def _shape(notebook, code):
             yield f"{found[1]} makes papermill hang: use observe and an Image"
     if not code or "write_record(" not in code[-1].source:
         yield "the last code cell writes no record"
-
-
-def _parameters(code):
     tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", ())]
     if len(tagged) != 1:
         yield f"{len(tagged)} cells are tagged parameters"
-        return
-    lines = tagged[0].source.splitlines()
-    yield from (f"no plain typed assignment: {line}" for line in lines if not PARAMETER.fullmatch(line))
-    if not any(line.startswith('profile: str = "auto"') for line in lines):
-        yield 'the parameters lack profile: str = "auto"'
-
-
-def _execution(notebook, code):
+    for lines in (cell.source.splitlines() for cell in tagged):
+        yield from (f"no plain typed assignment: {line}" for line in lines if not PARAMETER.fullmatch(line))
+        if not any(line.startswith('profile: str = "auto"') for line in lines):
+            yield 'the parameters lack profile: str = "auto"'
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         yield "not executed from top to bottom"
     yield from (f"error output: {o.ename}" for o in outputs(notebook) if o.output_type == "error")
-
-
-def _links(prose, path, neighbours):
     targets = [target for text in prose for target in LINK.findall(text)]
     yield from (f"dead link: {target}" for target in targets if not (path.parent / target).exists())
     yield from (f"no link to its neighbour {name}" for name in neighbours if name not in targets)
+    yield from (f"equation that does not convert in: {t[:60]}" for t in prose if 'class="tex"' in markdown_to_html(t))
+    yield from (f"absolute path: {found[0]}" for t in _texts(notebook) if (found := ABSOLUTE.search(t)))
 
 
 def _texts(notebook):
@@ -90,7 +72,7 @@ def test_the_workbook_is_there():
 def test_notebook_keeps_to_the_rules(path):
     place = PATHS.index(path)
     neighbours = [other.name for other in (*PATHS[max(place - 1, 0) : place], *PATHS[place + 1 : place + 2])]
-    assert problems(nbformat.read(path, as_version=4), path, neighbours) == []
+    assert list(problems(nbformat.read(path, as_version=4), path, neighbours)) == []
 
 
 def good():
@@ -136,5 +118,5 @@ def test_the_rules_see_what_breaks_them(tmp_path, problem):
     notebook = good()
     if problem:
         BREAKS[problem](notebook)
-    found = problems(notebook, tmp_path / "this.ipynb", ["next.ipynb"])
+    found = list(problems(notebook, tmp_path / "this.ipynb", ["next.ipynb"]))
     assert [line[: len(problem)] for line in found] == [problem] if problem else found == []

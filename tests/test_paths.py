@@ -3,64 +3,77 @@ import runpy
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from vsacc.local import paths
-from vsacc.local.paths import UserError, one_sentence_exit, resolve_profile, write_atomic
+from vsacc.local.paths import UserError, check_writable, locked, one_sentence_exit, resolve_profile, write_atomic
 
-SOURCE = paths.ROOT / "vsacc" / "paths.py"
+SOURCE = Path(paths.__file__)
 
 
-def fresh(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict:
+def fresh(monkeypatch: pytest.MonkeyPatch, source: Path = SOURCE, **environment: str) -> dict:
     """The names of paths.py as a new process with this environment would see them."""
     for name in ("VSACC_DATA", "VSACC_REPORTS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    return runpy.run_path(str(SOURCE))
+    return runpy.run_path(str(source))
 
 
-def test_folders_hang_on_the_file_not_on_the_working_directory(monkeypatch, tmp_path):
+def test_a_checkout_is_found_from_any_working_directory(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    here = fresh(monkeypatch)
-    assert here["ROOT"] == SOURCE.parents[1]
-    assert here["DOWNLOADS"] == here["ROOT"] / "data" / "downloads"
-    assert here["RUNS"] == here["ROOT"] / "data" / "runs"
-    assert here["REPORTS"] == here["ROOT"] / "reports"
+    here, top = fresh(monkeypatch, VSACC_REPORTS=""), SOURCE.parents[2]  # an empty variable is no folder
+    assert here["CHECKOUT"] == top
+    assert (here["DOWNLOADS"], here["RUNS"]) == (top / "data" / "downloads", top / "data" / "runs")
+    assert (here["WEIGHTS"], here["NOTEBOOKS"]) == (top / "data" / "weights", top / "notebooks")
+    assert here["REPORTS"] == here["SHIPPED_REPORTS"] == top / "reports"
 
 
-def test_data_can_be_moved_but_not_the_committed_weights(monkeypatch, tmp_path):
-    moved = fresh(monkeypatch, VSACC_DATA=str(tmp_path), VSACC_REPORTS="reports/quick")
+def test_data_can_be_moved_but_not_what_is_committed(monkeypatch, tmp_path):
+    moved, top = fresh(monkeypatch, VSACC_DATA=str(tmp_path), VSACC_REPORTS="reports/quick"), SOURCE.parents[2]
     assert (moved["DOWNLOADS"], moved["RUNS"]) == (tmp_path / "downloads", tmp_path / "runs")
-    assert moved["WEIGHTS"] == moved["ROOT"] / "data" / "weights"
-    assert moved["REPORTS"] == moved["ROOT"] / "reports" / "quick", "a relative folder counts from the root"
+    assert (moved["WEIGHTS"], moved["SHIPPED_REPORTS"]) == (top / "data" / "weights", top / "reports")
+    assert moved["REPORTS"] == top / "reports" / "quick", "a relative folder counts from the checkout"
 
 
-def test_an_empty_variable_is_no_folder(monkeypatch):
-    assert fresh(monkeypatch, VSACC_REPORTS="")["REPORTS"] == SOURCE.parents[1] / "reports"
+def test_an_installed_copy_reads_its_own_files_and_writes_to_the_users_folders(monkeypatch, tmp_path):
+    package = tmp_path / "site-packages" / "vsacc"
+    (package / "local").mkdir(parents=True)
+    source = package / "local" / "paths.py"
+    source.write_text(SOURCE.read_text())
+    monkeypatch.chdir(tmp_path)
+    here = fresh(monkeypatch, source)
+    assert here["CHECKOUT"] is None
+    assert here["DOWNLOADS"] == platformdirs.user_data_path("vsacc") / "downloads"
+    assert here["REPORTS"] == tmp_path / "reports"
+    assert (here["WEIGHTS"], here["SHIPPED_REPORTS"]) == (package / "shipped/weights", package / "shipped/reports")
+    assert fresh(monkeypatch, source, VSACC_DATA="there")["RUNS"] == tmp_path / "there" / "runs"
 
 
-def test_profile_named_by_the_caller_wins_over_the_environment(monkeypatch):
-    monkeypatch.setenv("VSACC_PROFILE", "quick")
-    assert resolve_profile("paper") == "paper"
-    assert resolve_profile() == "quick"
-
-
-@pytest.mark.parametrize(("cuda", "expected"), [(True, "paper"), (False, "laptop")])
-def test_profile_follows_the_hardware(monkeypatch, cuda, expected):
-    monkeypatch.setenv("VSACC_PROFILE", "")
+@pytest.mark.parametrize(
+    ("asked", "variable", "cuda", "expected"),
+    [
+        ("paper", "quick", False, "paper"),
+        ("auto", "quick", True, "quick"),
+        ("auto", "", True, "paper"),
+        ("auto", "", False, "laptop"),
+        ("huge", "", False, "profile 'huge' is unknown, choose auto, quick, laptop or paper."),
+        ("auto", "tiny", False, "VSACC_PROFILE 'tiny' is unknown, choose auto, quick, laptop or paper."),
+    ],
+)
+def test_a_profile_is_named_by_the_caller_else_the_environment_else_the_hardware(
+    monkeypatch, asked, variable, cuda, expected
+):
+    monkeypatch.setenv("VSACC_PROFILE", variable)
     monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
-    assert resolve_profile("auto") == expected
-
-
-def test_unknown_profile_lists_the_profiles(monkeypatch):
-    with pytest.raises(UserError, match=r"^profile 'huge' is unknown, choose auto, quick, laptop or paper\.$"):
-        resolve_profile("huge")
-    monkeypatch.setenv("VSACC_PROFILE", "tiny")
-    with pytest.raises(UserError, match="VSACC_PROFILE 'tiny'"):
-        resolve_profile()
+    try:
+        assert resolve_profile(asked) == expected
+    except UserError as error:
+        assert str(error) == expected
 
 
 def test_write_atomic_writes_text_and_bytes_and_leaves_nothing_else(tmp_path):
@@ -87,8 +100,9 @@ def test_write_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
 
 def test_file_in_the_place_of_the_folder_is_one_sentence(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(UserError, match=r"^[^\n]*taken[^\n]* cannot be written [^\n]*\.$"):
-        write_atomic(tmp_path / "taken" / "file", "x")
+    for attempt in (lambda folder: write_atomic(folder / "file", "x"), lambda folder: locked(folder).__enter__()):
+        with pytest.raises(UserError, match=r"^[^\n]*taken[^\n]* cannot be written [^\n]*\.$"):
+            attempt(tmp_path / "taken")
 
 
 def test_kill_before_the_rename_leaves_the_final_name_free(tmp_path):
@@ -102,22 +116,45 @@ def test_kill_before_the_rename_leaves_the_final_name_free(tmp_path):
     done = subprocess.run([sys.executable, "-c", program, str(SOURCE), str(target)])
     assert done.returncode == -signal.SIGKILL
     assert not target.exists()
-    assert [path.read_bytes() for path in Path(tmp_path).iterdir()] == [b"x" * 10], "the kill came too early"
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"x" * 10], "the kill came too early"
 
 
-def test_user_error_leaves_as_one_sentence_and_exit_code_2(capsys):
-    def main():
-        raise UserError("do this.")
+def ask_often(folder: Path) -> None:
+    for _ in range(500):
+        check_writable(folder)
+
+
+def count_to(folder: Path) -> None:
+    """Add 100 to the number in a file, in steps that lose one another's where two processes take them at once."""
+    for _ in range(100):
+        with locked(folder), locked(folder):  # the same thread may take it twice
+            number = folder / "number"
+            number.write_text(str(int(number.read_text()) + 1) if number.exists() else "1")
+
+
+@pytest.mark.parametrize(("work", "left"), [(ask_often, set()), (count_to, {".lock", "number"})])
+def test_several_processes_meet_in_one_folder(tmp_path, work, left):
+    with ProcessPoolExecutor(4) as pool:
+        assert list(pool.map(work, [tmp_path] * 4)) == [None] * 4
+    assert set(os.listdir(tmp_path)) == left
+    assert "number" not in left or (tmp_path / "number").read_text() == "400"
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "told"),
+    [(UserError("do this."), 2, "vsacc: do this.\n"), (KeyboardInterrupt(), 130, "vsacc: stopped.\n"), (None, 1, "")],
+)
+def test_a_command_leaves_with_one_sentence_and_its_exit_code(capsys, raised, code, told):
+    def main() -> int:
+        if raised:
+            raise raised
+        return 1
 
     with pytest.raises(SystemExit) as left:
         one_sentence_exit(main)
-    assert left.value.code == 2
-    assert capsys.readouterr() == ("", "vsacc: do this.\n")
+    assert left.value.code == code and capsys.readouterr() == ("", told)
 
 
-def test_exit_code_of_main_is_kept_and_other_errors_are_not_hidden():
-    with pytest.raises(SystemExit) as left:
-        one_sentence_exit(lambda: 1)
-    assert left.value.code == 1
+def test_other_errors_are_not_hidden():
     with pytest.raises(ZeroDivisionError):
         one_sentence_exit(lambda: 1 // 0)

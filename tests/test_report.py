@@ -3,8 +3,7 @@
 import base64
 import io
 import os
-import subprocess
-import sys
+from argparse import Namespace
 from copy import deepcopy
 
 import nbformat
@@ -13,9 +12,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from vsacc.local.paths import UserError
-from vsacc.report.index import write_index
-from vsacc.report.notebooks import execute, figures, find_notebooks, scrub
-from vsacc.report.report import notebooks, refresh, report
+from vsacc.report import notebooks, report
+from vsacc.report.notebooks import Execution, execute, find_notebooks, scrub
+from vsacc.report.pages import key_results, markdown_to_html, title_and_question, write_index
 
 PICTURE = io.BytesIO()
 Image.new("RGB", (40, 20), "teal").save(PICTURE, "PNG")
@@ -26,6 +25,10 @@ WRITE = (
     "path = pathlib.Path(os.environ['VSACC_REPORTS'], name + '.json')\n"
     "_ = path.write_text(json.dumps({'results': {'accuracy': 0.98765, 'paper': None}}))"
 )
+
+
+def quick(out, *only: str) -> Namespace:
+    return Namespace(profile="quick", only=list(only), out=out)
 
 
 def notebook(name: str, *cells, parameters: str = 'profile: str = "auto"  # quick, laptop or paper'):
@@ -48,13 +51,14 @@ def tree(tmp_path_factory):
         "01_good": notebook("good", new_code_cell(SHOW), new_code_cell("name = '01_good'\n" + WRITE)),
         "02_raises": notebook("raising", new_code_cell("1 + 1"), new_code_cell("raise ValueError('no\\nway')")),
         "03_lost": notebook("losing", lost, new_code_cell("name = '03_lost'\n" + WRITE)),
-        "04_silent": notebook("silent", new_code_cell("print(profile)")),
+        "04_silent": notebook("silent", new_code_cell("from tqdm import tqdm\nprint(profile, sum(tqdm([1, 2])))")),
     }
     for name, content in all_of_them.items():
         nbformat.write(content, folder / f"{name}.ipynb")
     (folder / "scratch.ipynb").write_text("not one of the workbook")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(notebooks, "NOTEBOOKS", folder)
+        patch.delenv("TQDM_DISABLE", raising=False)  # conftest.py sets it for all
         yield folder
 
 
@@ -64,7 +68,7 @@ def run(tree):
     out = tree.parent / "report"
     out.mkdir()
     (out / "04_silent.json").write_text('{"results": {}}')
-    return out, report.main(["--profile", "quick", "--out", str(out)])
+    return out, report.command(quick(out))
 
 
 def test_every_notebook_is_reported_although_some_fail(run):
@@ -85,9 +89,9 @@ def test_each_failure_is_named(run):
     }
 
 
-def test_executed_notebook_is_scrubbed_and_got_its_profile(run):
+def test_executed_notebook_is_scrubbed_got_its_profile_and_shows_no_progress(run):
     executed = nbformat.read(run[0] / "04_silent.ipynb", as_version=4)
-    assert executed.cells[-1].outputs[0].text == "quick\n"
+    assert [output.text for output in executed.cells[-1].outputs] == ["quick 3\n"]
     assert set(executed.metadata) == {"kernelspec", "language_info", "vsacc"}
     assert not any(set(cell.metadata) - {"tags"} for cell in executed.cells)
     assert str(run[0]) not in (run[0] / "04_silent.ipynb").read_text()
@@ -96,22 +100,16 @@ def test_executed_notebook_is_scrubbed_and_got_its_profile(run):
 def test_pages_need_no_network_and_no_script(run):
     for path in run[0].glob("*.html"):
         page = path.read_text()
-        assert "<script" not in page and "@import" not in page and "url(" not in page
+        assert not any(fetched in page for fetched in ("<script", "@import", "url(", "<link"))
         assert page.count(" src=") == page.count(' src="data:')
-        assert "<link" not in page
 
 
-def test_page_shows_figure_equation_and_links_to_pages(run):
-    page = (run[0] / "01_good.html").read_text()
-    assert page.count("data:image/png;base64,") == 1
-    assert "<msup><mi>x</mi><mn>2</mn></msup>" in page
-    assert 'href="02_raises.html"' in page and 'href="index.html"' in page
-
-
-def test_page_of_a_failure_says_so_in_one_place(run):
-    page = (run[0] / "02_raises.html").read_text()
-    assert page.count("Failed. In [4]: ValueError: no") == 1
-    assert "papermill" not in page
+def test_pages_show_figure_equation_links_and_failure(run):
+    good, raises = ((run[0] / f"{name}.html").read_text() for name in ("01_good", "02_raises"))
+    assert good.count("data:image/png;base64,") == 1
+    assert "<msup><mi>x</mi><mn>2</mn></msup>" in good
+    assert 'href="02_raises.html"' in good and 'href="index.html"' in good
+    assert raises.count("Failed. In [4]: ValueError: no") == 1 and "papermill" not in raises
 
 
 def test_index_has_a_card_for_each_notebook(run):
@@ -131,28 +129,26 @@ def test_numbers_of_an_older_run_do_not_stand_under_a_failure(run):
 
 
 def test_only_runs_what_is_named(tree, tmp_path, capsys):
-    assert report.main(["--profile", "quick", "--only", "01", "--out", str(tmp_path)]) == 0
+    assert report.command(quick(tmp_path, "01")) == 0
     assert set(os.listdir(tmp_path)) == {"01_good.ipynb", "01_good.html", "01_good.json", "index.html"}
     assert (tmp_path / "index.html").read_text().count("Not run.") == 3
     assert "[1/1] 01_good" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("changes", "sentence"),
     [
-        (
-            ["--only", "01", "--only", "9"],
-            "no notebook's name starts with '9', choose from: 01_good, 02_raises",
-        ),
-        (["--profile", "huge"], "profile 'huge' is unknown"),
-        (["--out", "{file}"], "cannot be written"),
+        ({"only": ["01", "9"]}, "no notebook's name starts with '9', choose from: 01_good, 02_raises"),
+        ({"profile": "huge"}, "profile 'huge' is unknown"),
+        ({"out": "file"}, "cannot be written"),
     ],
 )
-def test_bad_input_is_refused_before_anything_runs(tree, tmp_path, monkeypatch, arguments, sentence):
+def test_bad_input_is_refused_before_anything_runs(tree, tmp_path, monkeypatch, changes, sentence):
     (tmp_path / "file").write_text("in the place of the folder")
     monkeypatch.setattr(report, "execute", lambda *_: pytest.fail("a notebook ran"))
+    changes = changes | {"out": tmp_path / changes.get("out", "")}
     with pytest.raises(UserError, match=sentence):
-        report.main([argument.format(file=tmp_path / "file") for argument in arguments])
+        report.command(Namespace(**vars(quick(tmp_path)) | changes))
 
 
 @pytest.mark.parametrize(
@@ -169,15 +165,8 @@ def test_notebook_without_the_parameter_is_refused_before_anything_runs(tmp_path
     monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(report, "execute", lambda *_: pytest.fail("a notebook ran"))
     with pytest.raises(UserError, match=sentence):
-        report.main(["--profile", "quick", "--out", str(tmp_path / "out")])
+        report.command(quick(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
-
-
-def test_command_line_gives_one_sentence_and_exit_code_2():
-    command = [sys.executable, "-m", "vsacc.report.report", "--profile", "huge"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "vsacc: profile 'huge' is unknown, choose auto, quick, laptop or paper.\n"
 
 
 @pytest.mark.parametrize(
@@ -185,10 +174,7 @@ def test_command_line_gives_one_sentence_and_exit_code_2():
     [
         ("import time\ntime.sleep(60)", "In [2]: A cell timed out"),
         ("import os\nos._exit(1)", "In [2]: Kernel died"),
-        (
-            "from vsacc.local.paths import resolve_profile\nresolve_profile('huge')",
-            "In [2]: UserError: profile 'huge'",
-        ),
+        ("from vsacc.local.paths import resolve_profile\nresolve_profile('huge')", "In [2]: UserError: profile 'huge'"),
     ],
 )
 def test_stuck_and_dead_kernels_end_as_a_failure(tmp_path, monkeypatch, source, error):
@@ -203,9 +189,10 @@ def test_stuck_and_dead_kernels_end_as_a_failure(tmp_path, monkeypatch, source, 
         assert len(shown.traceback) == 1, "a notebook shows the sentence, not a traceback"
 
 
-def test_refresh_renews_outputs_in_place_and_leaves_a_failing_notebook(tree):
+def test_refresh_renews_outputs_in_place_and_leaves_a_failing_notebook(tree, monkeypatch):
     failing = (tree / "02_raises.ipynb").read_bytes()
-    assert refresh.main(["--only", "02", "--only", "04"]) == 1
+    monkeypatch.setattr(report, "CHECKOUT", tree.parent)
+    assert report.refresh(Namespace(only=["02", "04"])) == 1
     assert (tree / "02_raises.ipynb").read_bytes() == failing
     renewed = nbformat.read(tree / "04_silent.ipynb", as_version=4)
     assert [cell.get("execution_count") for cell in renewed.cells] == [None, 1, 2]
@@ -214,18 +201,37 @@ def test_refresh_renews_outputs_in_place_and_leaves_a_failing_notebook(tree):
     assert renewed == scrub(deepcopy(renewed)), "no cell was injected, nothing is left to scrub"
 
 
-def test_scrub_keeps_the_states_of_widgets_that_are_shown():
+@pytest.mark.parametrize(
+    ("only", "done"),
+    [([], ["01", "readme", "pictures"]), (["pictures"], ["pictures"]), (["01", "readme"], ["01", "readme"])],
+)
+def test_refresh_is_narrowed_by_name(tmp_path, monkeypatch, only, done):
+    from vsacc.look import film
+    from vsacc.report import readme
+
+    did = []
+    path = tmp_path / "01_a.ipynb"
+    monkeypatch.setattr(report, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(report, "find_notebooks", lambda only: [path] if only in ([], ["01"]) else [])
+    monkeypatch.setattr(report, "execute", lambda *_: did.append("01") or Execution(new_notebook(), 1.0, None))
+    monkeypatch.setattr(readme, "write", lambda: did.append("readme"))
+    monkeypatch.setattr(film, "command", lambda: did.append("pictures"), raising=False)
+    assert report.refresh(Namespace(only=only)) == 0
+    assert did == done
+
+
+def test_an_installed_copy_has_nothing_to_refresh(monkeypatch):
+    monkeypatch.setattr(report, "CHECKOUT", None)
+    with pytest.raises(UserError, match="clone the repository"):
+        report.refresh(Namespace(only=[]))
+
+
+@pytest.mark.parametrize("data", [{notebooks.WIDGET: {"model_id": "1"}}, {"text/plain": "s"}])
+def test_scrub_keeps_the_states_of_widgets_that_are_shown(data):
     state = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
-    shown = new_output("display_data", data={notebooks.WIDGET: {"model_id": "1"}})
-    with_view = new_notebook(cells=[new_code_cell("s", outputs=[shown])], metadata={"widgets": state})
-    without = new_notebook(cells=[new_code_cell("s")], metadata={"widgets": state})
-    assert "widgets" in scrub(with_view).metadata
-    assert "widgets" not in scrub(without).metadata
-
-
-def test_figures_are_counted_in_order():
-    text = new_output("stream", text="no figure")
-    assert figures(new_notebook(cells=[new_code_cell("", outputs=[text, figure_output()])])) == [PNG]
+    cell = new_code_cell("s", outputs=[new_output("display_data", data=data)])
+    scrubbed = scrub(new_notebook(cells=[cell], metadata={"widgets": state}))
+    assert ("widgets" in scrubbed.metadata) == (notebooks.WIDGET in data)
 
 
 def test_notebooks_are_found_in_order_and_an_empty_folder_says_so(tree, tmp_path, monkeypatch):
@@ -234,3 +240,34 @@ def test_notebooks_are_found_in_order_and_an_empty_folder_says_so(tree, tmp_path
     monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
     with pytest.raises(UserError, match="holds no notebook"):
         find_notebooks()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# A\n\n[next](b.ipynb) · 3 s\n\n> **Question.** Does *it* learn\nin $T=2$? Yes.\n\n## B\nNo?",
+         ("A", "Does *it* learn in $T=2$?")),
+        ("# A\n\nOne. Two.", ("A", "One.")),
+    ],
+)  # fmt: skip
+def test_title_and_question_come_from_the_text(text, expected):
+    assert title_and_question(new_notebook(cells=[new_markdown_cell(text)])) == expected
+
+
+def test_key_results_are_single_values_in_order():
+    results = {"acc": 0.12345678, "by_task": {"one": 1200, "rows": [1]}, "curve": [1, 2], "done": True}
+    assert key_results(results) == [("acc", "0.1235"), ("by task one", "1,200"), ("done", "yes")]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("$a_1$", "<math><msub>"),
+        ("$$a_1$$", '<math display="block"><msub>'),
+        ("$$\\begin{aligned} a &= b \\\\ &\\ge c \\end{aligned}$$", "<mtable"),
+        ("$$x \\tag{6}$$", "(6)"),
+        ("costs $\\nosuch{x}$", '<code class="tex">\\nosuch{x}</code>'),
+    ],
+)
+def test_equations_become_mathml_or_stay_readable(source, expected):
+    assert expected in markdown_to_html(source)

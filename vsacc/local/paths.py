@@ -1,33 +1,53 @@
 """Where things live, which profile a run has, and how a file or an error leaves the program.
 
-Everything hangs on this file's own place, so a notebook finds its data from any working directory.
-``VSACC_DATA`` moves what is downloaded or trained (data/downloads, data/runs) to another folder,
-``VSACC_REPORTS`` the records that notebooks write; both may be relative to the repository. Nothing but the
-standard library is imported, except torch where the profile has to know whether there is a GPU.
+``CHECKOUT`` is the folder above the package where it holds pyproject.toml and notebooks/, else None. With it:
+
+- what is downloaded or trained goes to VSACC_DATA, else the checkout's data/, else the user's data folder by
+  platformdirs (``DOWNLOADS``, ``RUNS``);
+- what notebooks and commands write goes to VSACC_REPORTS, else the checkout's reports/, else ./reports (``REPORTS``);
+- what comes with vsacc is read from the checkout, else from the installed package (``WEIGHTS``, ``NOTEBOOKS`` and
+  ``SHIPPED_REPORTS``, the committed rows).
+
+A relative folder in a variable counts from the checkout where there is one, because a notebook's kernel and the command
+that started it have different working directories. Nothing but the standard library is imported at the start.
 """
 
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+_above = PACKAGE.parent
+CHECKOUT = _above if (_above / "pyproject.toml").is_file() and (_above / "notebooks").is_dir() else None
 
 
-def _folder(variable: str, default: str) -> Path:
-    """The folder an environment variable names. A relative one counts from the root, not from the working
-    directory, because a notebook's kernel and the command that started it have different ones."""
-    return ROOT / Path(os.environ.get(variable) or default).expanduser()
+def _named(variable: str) -> Path | None:
+    """The folder an environment variable names; an empty one names none."""
+    text = os.environ.get(variable)
+    return (CHECKOUT or Path.cwd()) / Path(text).expanduser() if text else None
 
 
-DATA = ROOT / "data"
-WEIGHTS = DATA / "weights"
-DOWNLOADS = _folder("VSACC_DATA", "data") / "downloads"
-RUNS = _folder("VSACC_DATA", "data") / "runs"
-NOTEBOOKS = ROOT / "notebooks"
-REPORTS = _folder("VSACC_REPORTS", "reports")
+def _users_data() -> Path:
+    from platformdirs import user_data_path  # here: only an installed copy asks
+
+    return user_data_path("vsacc")
+
+
+def _shipped(in_checkout: str, name: str) -> Path:
+    return CHECKOUT / in_checkout if CHECKOUT else PACKAGE / "shipped" / name
+
+
+DATA = _named("VSACC_DATA") or (CHECKOUT / "data" if CHECKOUT else _users_data())
+DOWNLOADS, RUNS = DATA / "downloads", DATA / "runs"
+REPORTS = _named("VSACC_REPORTS") or (CHECKOUT or Path.cwd()) / "reports"
+WEIGHTS = _shipped("data/weights", "weights")
+NOTEBOOKS = _shipped("notebooks", "notebooks")
+SHIPPED_REPORTS = _shipped("reports", "reports")
+ROOT = CHECKOUT  # on its way out
 
 PROFILES = ("quick", "laptop", "paper")
 
@@ -74,19 +94,40 @@ def write_atomic(path: Path | str, content: bytes | str) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UserError(f"{path} cannot be written ({reason}), name a folder that can be.") from error
+        raise _unwritable(path, error) from error
     return path
+
+
+def check_writable(folder: Path) -> None:
+    """Raises UserError where nothing can be written into ``folder``: better found out before long work than after."""
+    write_atomic(
+        folder / f".writable-{secrets.token_hex(4)}", ""
+    ).unlink()  # a name of its own: several may ask at once
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process works in ``folder``, which is made where it is missing, and keep others out.
+
+    A kill frees the lock. The same thread may take it again inside. Raises UserError where it cannot be written.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(folder / ".lock", is_singleton=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def file_size(path: Path) -> int:
     """Bytes of a file, 0 where there is none."""
     return path.stat().st_size if path.exists() else 0
-
-
-def check_writable(folder: Path) -> None:
-    """Raises UserError where nothing can be written into ``folder``: better found out before long work than after."""
-    write_atomic(folder / ".writable", "").unlink()
 
 
 def one_sentence_exit(main: Callable[[], int | None]) -> NoReturn:
@@ -100,3 +141,8 @@ def one_sentence_exit(main: Callable[[], int | None]) -> NoReturn:
         print("vsacc: stopped.", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    reason = error.strerror or type(error).__name__
+    return UserError(f"{path} cannot be written ({reason}), name a folder that can be.")

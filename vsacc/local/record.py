@@ -7,11 +7,12 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 import torch
 
-from .paths import REPORTS, ROOT, UserError, write_atomic
+from .paths import CHECKOUT, PACKAGE, REPORTS, UserError, write_atomic
 
 CODE = ("vsacc", "notebooks", "pyproject.toml")  # a revision is "-dirty" when one of these differs from it
 DIGITS = 6  # significant digits kept of a float
@@ -20,8 +21,8 @@ DIGITS = 6  # significant digits kept of a float
 def provenance() -> dict:
     """What produced a number: revision, torch, device, threads, date. Never a host name or a path.
 
-    ``revision`` is the commit of this checkout, "-dirty" where its code differs; of a copy without its .git, what
-    VSACC_REVISION says, else "unknown".
+    ``revision`` is the commit of this checkout, "-dirty" where its code differs; without a .git, what VSACC_REVISION
+    says, else the version of the package where it was installed, else "unknown".
     """
     return {
         "revision": _revision(),
@@ -85,20 +86,29 @@ def _plain(value: object, where: str) -> object:
     raise UserError(f"{where} is a {type(value).__name__}, make it a number, text, list or dict.")
 
 
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", os.fspath(ROOT), *arguments], capture_output=True, text=True, check=True, timeout=30
-    ).stdout.strip()
-
-
 def _revision() -> str:
     try:
-        if (ROOT / ".git").exists():  # else git would answer for whatever repository ROOT happens to lie in
+        if CHECKOUT and (CHECKOUT / ".git").exists():  # else git would answer for whatever repository this lies in
             commit = _git("rev-parse", "--short", "HEAD")
             return commit + ("-dirty" if _git("status", "--porcelain", "--", *CODE) else "")
     except (OSError, subprocess.SubprocessError):
         pass
-    return os.environ.get("VSACC_REVISION") or "unknown"
+    return os.environ.get("VSACC_REVISION") or (_version() if CHECKOUT is None else "unknown")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", os.fspath(CHECKOUT), *arguments], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.strip()
+
+
+def _version() -> str:
+    """Of the installed package that this file belongs to; of any other copy of the source "unknown"."""
+    try:
+        installed = metadata.distribution("vsacc")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+    return installed.version if Path(installed.locate_file("vsacc")).resolve() == PACKAGE else "unknown"
 
 
 def _cpu_name() -> str:

@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from papermill import PapermillExecutionError, execute_notebook, inspect_notebook
 from papermill.execute import ERROR_MARKER_TAG
 
-from ..local.paths import NOTEBOOKS, UserError
+from ..local.paths import DATA, NOTEBOOKS, UserError
 
 CELL_SECONDS = {"quick": 600, "laptop": 3600, "paper": 7200}  # a cell that takes longer is stuck
 START_SECONDS = 120  # for a kernel; one machine may start several
@@ -44,18 +44,16 @@ def find_notebooks(only: Sequence[str] = ()) -> list[Path]:
     return [path for path in paths if not only or path.name.startswith(tuple(only))]
 
 
-def check_parameters(path: Path, parameters: dict) -> None:
-    """Raises UserError where the notebook's ``parameters`` cell lacks a name (papermill only warns of it), or
-    where the file is no notebook."""
+def check_profile(path: Path) -> None:
+    """Raises UserError where the notebook has no parameter ``profile`` (papermill only warns of it), or the file is no
+    notebook."""
     try:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:
         raise UserError(f"{path.name} is not a readable notebook, restore it from git.") from error
     known = inspect_notebook(scrub(notebook))  # scrubbed, because papermill asks for a kernel's name
-    for name in parameters:
-        if name not in known:
-            offered = ", ".join(known) or "none"
-            raise UserError(f"{path.name} has no parameter {name!r}, its parameters are: {offered}.")
+    if "profile" not in known:
+        raise UserError(f"{path.name} has no parameter 'profile', its parameters are: {', '.join(known) or 'none'}.")
 
 
 def execute(path: Path, parameters: dict, profile: str, reports: Path) -> Execution:
@@ -67,10 +65,10 @@ def execute(path: Path, parameters: dict, profile: str, reports: Path) -> Execut
         reports: absolute folder for the record the notebook writes.
     """
     error, start = None, time.monotonic()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        _environment(VSACC_PROFILE=profile, VSACC_REPORTS=str(reports)),
-    ):
+    variables = {"VSACC_PROFILE": profile, "VSACC_REPORTS": str(reports), "VSACC_DATA": str(DATA)}
+    if profile == "quick":
+        variables["TQDM_DISABLE"] = "1"  # what is committed must not show whether the data was there already
+    with tempfile.TemporaryDirectory() as folder, _environment(variables):
         output = Path(folder) / path.name
         try:
             execute_notebook(
@@ -127,7 +125,7 @@ def figures(notebook: NotebookNode) -> list[str]:
 
 
 @contextmanager
-def _environment(**variables: str) -> Iterator[None]:
+def _environment(variables: dict[str, str]) -> Iterator[None]:
     """Environment variables for the kernels started inside; papermill has no argument for them."""
     before = dict(os.environ)
     os.environ.update(variables)

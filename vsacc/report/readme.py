@@ -1,14 +1,12 @@
-"""The README's table of results, written from the rows in reports/runs: ``python -m vsacc.report.readme``."""
+"""The README's table of results, written from the rows in reports/runs: ``vsacc refresh --only readme``."""
 
 import re
 from itertools import groupby
 
-from ..local.paths import ROOT, UserError, one_sentence_exit, write_atomic
-from ..studies.plan import Planned, plan
-from ..studies.rows import job_of, read_rows
-from ..studies.tables import count
+from ..local.paths import CHECKOUT, UserError, write_atomic
+from ..studies.plan import Planned, job_of, plan, read_rows
+from ..studies.table1 import count
 
-README = ROOT / "README.md"
 PART = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 COLUMNS = ("task", "model", "profile", "parameters", "seeds", "accuracy", "found", "minutes", "device")
 HEADLINES = {  # task, model and profile of what is shown even while nobody has run it
@@ -67,9 +65,7 @@ def render(text: str, rows: dict[str, dict]) -> str:
     return PART.sub(lambda found: found[1] + table(rows) + found[2], text)
 
 
-def main() -> None:
-    write_atomic(README, render(README.read_text(), read_rows()))
-
-
-if __name__ == "__main__":
-    one_sentence_exit(main)
+def write() -> None:
+    """Renew the table in the checkout's README."""
+    readme = CHECKOUT / "README.md"
+    write_atomic(readme, render(readme.read_text(), read_rows()))

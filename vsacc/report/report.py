@@ -1,9 +1,4 @@
-"""Execute the notebooks into a report: ``python -m vsacc.report.report [--profile P] [--only 02] [--out DIR]``.
-
-DIR receives each notebook executed (.ipynb and .html), the record it wrote (.json) and an index.html. A
-notebook that fails, or shows fewer figures than the committed one, does not stop the others; the exit code is
-then 1.
-"""
+"""``vsacc report`` executes the notebooks into a folder of pages, ``vsacc refresh`` renews what is committed."""
 
 import argparse
 import sys
@@ -11,27 +6,22 @@ from pathlib import Path
 
 import nbformat
 
-from ..local.paths import REPORTS, check_writable, one_sentence_exit, resolve_profile, write_atomic
+from ..local.paths import CHECKOUT, REPORTS, UserError, check_writable, resolve_profile, write_atomic
 from ..local.record import provenance
-from .index import title_and_question, write_index
-from .notebooks import Execution, check_parameters, execute, figures, find_notebooks
-from .page import notebook_page
+from .notebooks import Execution, check_profile, execute, figures, find_notebooks
+from .pages import notebook_page, write_index
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 0, or 1 where a notebook failed. Raises UserError before anything has run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vsacc.report.report", description="Execute the notebooks into a report."
-    )
-    parser.add_argument("--profile", default="auto", help="auto, quick, laptop or paper")
-    parser.add_argument("--only", action="append", default=[], help="start of a notebook's name; may be repeated")
-    parser.add_argument("--out", type=Path, default=REPORTS, help="folder of the report")
-    options = parser.parse_args(arguments)
+def command(options: argparse.Namespace) -> int:
+    """Fill the folder ``out``, or REPORTS, with each notebook executed (.ipynb and .html), the record it wrote (.json)
+    and an index.html. A notebook that fails, or shows fewer figures than the committed one, does not stop the others.
 
-    profile, out = resolve_profile(options.profile), options.out.resolve()
+    Returns the exit code: 0, or 1 where a notebook failed. Raises UserError before anything has run.
+    """
+    profile, out = resolve_profile(options.profile), (options.out or REPORTS).resolve()
     paths = find_notebooks(options.only)
     for path in paths:
-        check_parameters(path, {"profile": profile})
+        check_profile(path)
     check_writable(out)
 
     failures = {}
@@ -55,17 +45,10 @@ def run_notebook(path: Path, profile: str, out: Path) -> str | None:
     if not error and (not record.exists() or record.stat().st_mtime_ns == before):
         error = f"it ended without writing {record.name}"
 
-    made = provenance()
-    run.notebook.metadata["vsacc"] = {
-        "profile": profile,
-        "seconds": round(run.seconds, 1),
-        "date": made["date"],
-        "error": error,
-    }
-    title, _ = title_and_question(run.notebook)
-    facts = f"{profile} profile · {run.seconds:.0f} s · {made['device']} · revision {made['revision']}"
+    seen = {"profile": profile, "seconds": round(run.seconds, 1), "error": error}
+    run.notebook.metadata["vsacc"] = seen | provenance()
     write_atomic(out / path.name, nbformat.writes(run.notebook) + "\n")
-    write_atomic(out / f"{path.stem}.html", notebook_page(run.notebook, title, facts, error))
+    write_atomic(out / f"{path.stem}.html", notebook_page(run.notebook))
     return error
 
 
@@ -75,5 +58,31 @@ def _missing(path: Path, run: Execution) -> str | None:
     return f"it shows {found} of the committed notebook's {expected} figures" if found < expected else None
 
 
-if __name__ == "__main__":
-    one_sentence_exit(main)
+def refresh(options: argparse.Namespace) -> int:
+    """Renew the committed notebooks in place (profile quick), then the README's table, then its pictures.
+
+    ``options.only`` narrows it to "readme", "pictures" or starts of notebooks' names. What differs between machines is
+    scrubbed, and a notebook that fails is left as it was. Returns the exit code: 0, or 1 where a notebook failed.
+    """
+    if CHECKOUT is None:
+        raise UserError("refresh renews a checkout's notebooks and README, clone the repository and run it there.")
+    named = [start for start in options.only if start not in ("readme", "pictures")]
+    failed = 0
+    for path in find_notebooks(named) if named or not options.only else ():
+        # No parameters: papermill would leave a cell with them in the committed notebook.
+        run = execute(path, {}, "quick", CHECKOUT / "reports" / "quick")
+        if run.error:
+            failed = 1
+            print(f"vsacc: {path.stem} failed and was left as it was, {run.error}", file=sys.stderr)
+            continue
+        write_atomic(path, nbformat.writes(run.notebook) + "\n")
+        print(f"{path.stem}: {run.seconds:.0f} s")
+    if not options.only or "readme" in options.only:
+        from . import readme  # here, as below: a report needs no study and no model
+
+        readme.write()
+    if not options.only or "pictures" in options.only:
+        from ..look import film
+
+        film.command()
+    return failed
