@@ -1,4 +1,4 @@
-"""The explorer's picture: a row shows one step of a look, and a static figure of many rows is the slider on paper.
+"""A look, step by step: the explorer's picture, the same on paper, from pixels to class in one row, and as a film.
 
 A ``look`` is anything with the arrays of ``vsacc.look.explorer.Look``, a ``picture`` anything with ``small``
 (uint8 (h, w) or (h, w, 3)), ``shape`` = (H, W) of the image it stands for, ``title`` and ``truth`` (a class or None).
@@ -15,14 +15,16 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Rectangle
+from PIL import Image
 
-from .saccades import EXTENT
-from .style import METHODS, RIGHT, WRONG, step_colour
+from .saccades import EXTENT, apart, frame_glimpse
+from .style import ACCENT, RIGHT, WRONG, step_colour, subplots
 
 BARS = 10  # classes shown: all where there are no more, else the likeliest
-PARTS = (1.0, 0.74, 0.74, 0.7)  # widths of a row's parts
-SAID = 0.72  # and of the words beside a row on paper
+WIDTHS = (1.0, 0.74, 0.74, 0.7)  # of a row's axes
+SAID = 0.72  # width of the words beside a row on paper
 SIGMAS = 2  # half axes of the ellipse of q(z)
+COLOURS = 128  # of a film's palette
 
 
 class Scene:
@@ -42,13 +44,14 @@ class Scene:
         self.image.set_data(picture.small)
         self.axes.set_aspect(np.clip(height / width, 1 / 3, 3))
         self.axes.title.set_text(picture.title)
+        corners = apart(np.clip(look.where[:, 1:] - look.where[:, :1] + 0.04, -0.97, 0.88))
         for k, (s, x, y) in enumerate(look.where):
             for artist in (self.frames[k], self.numbers[k], self.spreads[k]):
                 artist.set_visible(k <= step)
             self.frames[k].set_bounds(x - s, y - s, 2 * s, 2 * s)
             self.frames[k].set(linewidth=2.4 if k == step else 1.3, linestyle="--" if look.placed[k] else "-")
             self.numbers[k].set_text(str(k + 1))
-            self.numbers[k].set_position(np.clip((x - s + 0.04, y - s + 0.04), -0.97, 0.88))
+            self.numbers[k].set_position(corners[k])
             self.spreads[k].set_center(look.mean[k, 1:])
             self.spreads[k].width, self.spreads[k].height = 2 * SIGMAS * look.sigma[k]
 
@@ -63,15 +66,13 @@ class Bars:
         bare(axes)
         axes.spines["left"].set_position(("data", 0))
         axes.spines["bottom"].set_visible(False)
-        self.bars = axes.barh(range(self.count), 0, 0.72, color=METHODS["saccader"])
+        self.bars = axes.barh(range(self.count), 0, 0.72, color=ACCENT)
         self.names = [axes.text(-0.04, k, "", ha="right", va="center", fontsize=9) for k in range(self.count)]
         self.values = [axes.text(0, k, "", va="center", fontsize=8, color="0.35") for k in range(self.count)]
 
     def update(self, posterior: np.ndarray, truth: int | None) -> None:
-        shown = np.arange(self.count)
-        if self.count < len(posterior):
-            shown = np.argsort(-posterior, kind="stable")[: self.count]
-        for index, bar, name, value in zip(shown, self.bars, self.names, self.values, strict=True):
+        shown = np.argsort(-posterior, kind="stable") if self.count < len(posterior) else range(self.count)
+        for index, bar, name, value in zip(shown, self.bars, self.names, self.values, strict=False):
             p = posterior[index]
             bar.set_width(p)
             name.set_text(self.classes[index] if posterior.any() else "")
@@ -108,7 +109,7 @@ class Panel:
     """One row that is drawn again and again."""
 
     def __init__(self, steps: int, classes: Sequence[str]):
-        figure, (axes,) = _sheet(1, PARTS)
+        figure, (axes,) = _sheet(1, WIDTHS)
         figure.dpi = 96  # of a screen
         self.row, self.canvas = Row(axes, steps, classes), FigureCanvasAgg(figure)
 
@@ -123,7 +124,7 @@ class Panel:
 
 def steps(picture: Any, look: Any, classes: Sequence[str], count: int) -> Figure:
     """The first ``count`` steps of a look, a row each: all that the slider shows, on paper."""
-    figure, rows = _sheet(count, (*PARTS, SAID))
+    figure, rows = _sheet(count, (*WIDTHS, SAID))
     for step, (*axes, said) in enumerate(rows):
         row = Row(axes, len(look.where), classes)
         row.update(picture, look, step)
@@ -137,15 +138,11 @@ def steps(picture: Any, look: Any, classes: Sequence[str], count: int) -> Figure
 
 
 def survey(picture: Any, where: np.ndarray, shares: np.ndarray, called: np.ndarray, classes: Sequence[str]) -> Figure:
-    """What would be said if one glimpse looked elsewhere.
+    """What would be said if the last of the glimpses ``where`` (t, 3) looked elsewhere.
 
-    Args:
-        where: (t, 3), the glimpses as they are; the last is the one that is moved.
-        shares: (side, side), p(truth) by the centre of the moved glimpse, rows down y.
-        called: (side, side), the class called from there.
+    shares (side, side), p(truth) by the centre of the moved glimpse, rows down y; called (side, side), the class.
     """
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
-    image, chance, calls = figure.subplots(1, 3)
+    figure, (image, chance, calls) = subplots(10, 3.5, 1, 3)
     grey_image(image, 255).set_data(picture.small)
     image.set_title(picture.title)
     shown = chance.imshow(shares, extent=EXTENT, vmin=0, vmax=1, cmap="cividis")
@@ -155,14 +152,76 @@ def survey(picture: Any, where: np.ndarray, shares: np.ndarray, called: np.ndarr
     calls.imshow(ranks.reshape(called.shape), extent=EXTENT, cmap="Pastel2", vmin=0, vmax=max(len(kinds) - 1, 7))
     calls.set_title("what it says from there")
     for kind in kinds:
-        place = _inside(called == kind)
+        y, x = np.argwhere(called == kind).T
+        nearest = np.hypot(x - x.mean(), y - y.mean()).argmin()  # its cell that is the nearest to its centre of mass
+        place = (np.array([x[nearest], y[nearest]]) + 0.5) * 2 / len(called) - 1
         calls.text(*place, classes[kind], ha="center", va="center", fontsize=9)
     for axes in (image, chance, calls):
         axes.set(xticks=[], yticks=[])
-        for step, (s, x, y) in enumerate(where):
-            colour = step_colour(step, len(where))
-            axes.add_patch(Rectangle((x - s, y - s), 2 * s, 2 * s, fill=False, edgecolor=colour, linewidth=2))
+        for step, place in enumerate(where):
+            frame_glimpse(axes, place, step_colour(step, len(where)))
     return figure
+
+
+def hero(picture: Any, look: Any, classes: Sequence[str]) -> Figure:
+    """Image, proxy, every glimpse of the look, and what was read from them."""
+    count, side, (height, width) = *look.glimpses.shape[:2], picture.shape
+    figure, axes = subplots(7.6 + 1.5 * count, 3.1, 1, count + 3, width_ratios=[1.5, *[0.9] * (count + 2)])
+    image, proxy, *seen, bars = axes
+    Scene(image, count).update(picture, look, count - 1)
+    image.set_title(f"image x, {width} x {height} pixels", fontsize=11)
+    grey_image(proxy, 1).set_data(look.proxy)
+    proxy.set_title(f"proxy c, {len(look.proxy)} x {len(look.proxy)},\nwhere to look is decided here", fontsize=10)
+    for step, axes in enumerate(seen):
+        grey_image(axes, 1).set_data(look.glimpses[step])
+        axes.set_title(f"glimpse {step + 1},\n{side} x {side}", fontsize=10)
+        axes.spines[:].set(visible=True, linewidth=3, color=step_colour(step, count))
+    Bars(bars, classes).update(look.posterior[-1], picture.truth)
+    bars.set_title(verdict(picture, look, len(look.where) - 1, classes), fontsize=11)
+    return figure
+
+
+class Film:
+    """Looks as frames: the gaze moves over the image, what it sees stands beside, and the class comes with arrival."""
+
+    def __init__(self, steps: int, classes: Sequence[str]):
+        figure = Figure(figsize=(7.6, 3.1), dpi=90, layout="none")
+        space = {"width_ratios": (1, 1, 0.62), "left": 0.01, "right": 0.99, "top": 0.9, "bottom": 0.02}
+        image, self.seen, bars = figure.subplots(1, 3, gridspec_kw=space)
+        self.scene, self.glimpse, self.bars = Scene(image, steps), grey_image(self.seen, 1), Bars(bars, classes)
+        self.gaze = image.add_patch(Rectangle((0, 0), 1, 1, fill=False, edgecolor="white", linewidth=2.4))
+        self.canvas, self.classes = FigureCanvasAgg(figure), classes
+
+    def frame(self, picture: Any, look: Any, place: np.ndarray, glimpse: np.ndarray, done: int) -> np.ndarray:
+        """One frame, uint8 (height, width, 3), with the gaze at ``place`` = (s, x, y).
+
+        glimpse: what it sees there, (L, L) or (L, L, 3); done: glimpses that have been taken, 0 at first.
+        """
+        s, x, y = place
+        arrived = done > 0 and np.allclose(place, look.where[done - 1])
+        self.scene.update(picture, look, done - 1)
+        self.gaze.set_visible(not arrived)
+        self.gaze.set_bounds(x - s, y - s, 2 * s, 2 * s)
+        self.glimpse.set_data(glimpse)
+        self.seen.title.set_text(f"what it sees, {len(glimpse)} x {len(glimpse)} pixels")
+        known = look.posterior[done - 1] if done else np.zeros(len(self.classes))
+        self.bars.update(known, picture.truth if done else None)
+        self.bars.axes.title.set_text(verdict(picture, look, done - 1, self.classes) if done else "")
+        self.canvas.draw()
+        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
+
+
+def gif(frames: Sequence[np.ndarray], seconds: Sequence[float]) -> bytes:
+    """Frames (height, width, 3) as an endless GIF; each is shown for its seconds."""
+    # One palette for all frames, so that what stands still does not flicker and costs nothing.
+    some = frames[:: max(len(frames) // 12, 1)]
+    resting = [frame for frame, shown in zip(frames, seconds, strict=True) if shown == max(seconds)]
+    palette = Image.fromarray(np.concatenate([*some, *resting])).quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
+    first, *rest = (Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    buffer = BytesIO()
+    milliseconds = [round(1000 * value) for value in seconds]
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, optimize=True)
+    return buffer.getvalue()
 
 
 def terms(look: Any, step: int) -> str:
@@ -174,6 +233,13 @@ def terms(look: Any, step: int) -> str:
     s, x, y = look.where[step]
     place = f"s {s:.2f}  x {x:+.2f}  y {y:+.2f}"
     return "\n".join([place, "", "nats, so far", *(f"{name:15s}{value:10.2f}" for name, value in lines.items())])
+
+
+def verdict(picture: Any, look: Any, step: int, classes: Sequence[str]) -> str:
+    """What is said after ``step`` (0 is the first)."""
+    called, truth = look.posterior[step].argmax(), picture.truth
+    known = "" if truth is None else ", right" if called == truth else f", true {classes[truth]}"
+    return f"says {classes[called]}{known}"
 
 
 def grey_image(axes: Axes, white: float) -> Any:
@@ -190,19 +256,10 @@ def bare(axes: Axes) -> None:
     axes.set_title("", fontsize=9, y=1.0)
 
 
-def _sheet(count: int, widths: Sequence[float]) -> tuple[Figure, list[list[Axes]]]:
+def _sheet(count: int, widths: Sequence[float]) -> tuple[Figure, np.ndarray]:
     """A figure of ``count`` rows of axes, laid out once."""
     width, height = 3.25 * sum(widths), 2.95 * count
     figure = Figure(figsize=(width, height), layout="none")
-    grid = figure.add_gridspec(
-        count, len(widths), width_ratios=widths, left=0.004, right=0.996, wspace=0.12, hspace=0.12,
-        top=1 - 0.25 / height, bottom=0.05 / height,
-    )  # fmt: skip
-    return figure, [[figure.add_subplot(grid[line, part]) for part in range(len(widths))] for line in range(count)]
-
-
-def _inside(mask: np.ndarray) -> tuple[float, float]:
-    """The (x, y) of the cell of a mask (side, side) that is nearest to its centre of mass."""
-    rows, cols = np.nonzero(mask)
-    nearest = np.hypot(rows - rows.mean(), cols - cols.mean()).argmin()
-    return tuple((np.array([cols[nearest], rows[nearest]]) + 0.5) * 2 / len(mask) - 1)
+    room = {"left": 0.004, "right": 0.996, "top": 1 - 0.25 / height, "bottom": 0.05 / height}
+    space = {"width_ratios": widths, "wspace": 0.12, "hspace": 0.12, **room}
+    return figure, figure.subplots(count, len(widths), squeeze=False, gridspec_kw=space)

@@ -1,55 +1,80 @@
-"""Pictures of where a model looked in a photograph. Arrays in, Figure out; coordinates as in :mod:`.saccades`."""
+"""Pictures of a task on photographs: its classes, how models did on it, and where one looked in one photograph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from .saccades import frame_glimpses, show
-from .style import GREY, METHODS, step_colour
+from .saccades import COLUMNS, frame_glimpses, show
+from .style import ACCENT, GREY, Marks, mark, step_colour, subplots, used
 
-COLUMNS = 4  # glimpses beside each other
+
+def balance(classes: Sequence[str], counts: dict[str, Sequence[int]], title: str) -> Figure:
+    """Share of each class in every split: counts holds one number per class, by name of the split."""
+    figure, axes = subplots(7.5, 2.8)
+    width = 0.8 / len(counts)
+    for index, (split, numbers) in enumerate(counts.items()):
+        place = np.arange(len(classes)) + (index - (len(counts) - 1) / 2) * width
+        share = np.asarray(numbers) / sum(numbers)
+        bars = axes.bar(place, share, width, label=f"{split}, {sum(numbers)}", color=f"C{index + 1}")
+        axes.bar_label(bars, [str(number) for number in numbers], fontsize=7.5, padding=1)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set(ylabel="share of the split", title=title)
+    axes.legend()
+    return figure
+
+
+def compared(
+    rows: dict[str, Sequence[tuple[float, float, float]]], majority: float, title: str, marks: Marks
+) -> Figure:
+    """Test accuracy of every model and seed: rows holds (accuracy, low, high) of each seed, by name of the model."""
+    figure, axes = subplots(7.5, 0.55 * len(rows) + 1.2)
+    for line, (model, each) in enumerate(rows.items()):
+        accuracy, low, high = np.transpose(each)
+        look = {"fmt": "o", "color": mark(marks, model)[0], "capsize": 2.5}
+        shifts = np.linspace(-0.22, 0.22, len(each))
+        axes.errorbar(accuracy, line + shifts, xerr=[accuracy - low, high - accuracy], **look)
+    axes.axvline(majority, color=GREY, linestyle="--", linewidth=1)
+    axes.text(majority, -0.55, " always the commonest class", color="0.35", fontsize=8.5, va="center")
+    axes.set_yticks(range(len(rows)), [mark(marks, model)[2] for model in rows])
+    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.75), xlabel="test accuracy, 95 % interval", title=title)
+    return figure
+
+
+def per_class(classes: Sequence[str], right: Sequence[int], total: Sequence[int], title: str) -> Figure:
+    """Share of each class that was called right, with the numbers."""
+    figure, axes = subplots(7.5, 2.6)
+    share = np.asarray(right) / np.maximum(total, 1)
+    bars = axes.bar(classes, share, 0.6, color=ACCENT)
+    axes.bar_label(bars, [f"{a} of {b}" for a, b in zip(right, total, strict=True)], fontsize=8.5, padding=1)
+    axes.set(ylim=(0, 1.12), ylabel="called right", title=title)
+    return figure
 
 
 def looked_at(
-    image: np.ndarray,
-    aspect: float,
-    where: np.ndarray,
-    glimpses: np.ndarray,
-    classes: Sequence[str],
-    probabilities: Sequence[float],
-    title: str = "",
+    image: np.ndarray, aspect: float, where: np.ndarray, glimpses: np.ndarray, classes: Mapping[str, float], title: str
 ) -> Figure:
     """A photograph with the frames of its glimpses, the glimpses at their own resolution, and its likeliest classes.
 
-    Args:
-        image: (H, W) or (H, W, 3), uint8 or in [0, 1].
-        aspect: height over width of the photograph; glimpses are drawn with it too, as they lie in the photograph.
-        where: (T, 3), T may be 0.
-        glimpses: (T, L, L) or (T, L, L, 3) in [0, 1].
-        classes: names, the likeliest first, with their ``probabilities``.
+    image (H, W) or (H, W, 3); where (T, 3), T may be 0; glimpses (T, L, L) or (T, L, L, 3). aspect: height over width
+    of the photograph, and so of the glimpses in it. classes: probabilities by name, the likeliest first.
     """
     figure = Figure(figsize=(9.5, 4.4), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1])
+    left, bars = figure.subfigures(1, 2, width_ratios=[1.15, 1])
     axes = left.subplots()
     show(axes, image, title)
     axes.set_aspect(aspect)
     frame_glimpses(axes, where)
-    bars = right
     if len(where):
         lines = -(-len(where) // COLUMNS)
-        top, bars = right.subfigures(2, 1, height_ratios=[1.1 * lines, 1 + 0.5 * lines])
-        grid = top.subplots(lines, min(len(where), COLUMNS), squeeze=False).flatten()
-        for cell in grid:
-            cell.set_axis_off()
-        for step, (cell, glimpse) in enumerate(zip(grid, glimpses, strict=False)):
-            cell.set_axis_on()
+        top, bars = bars.subfigures(2, 1, height_ratios=[1.1 * lines, 1 + 0.5 * lines])
+        grid = top.subplots(lines, min(len(where), COLUMNS), squeeze=False)
+        for step, (cell, glimpse) in enumerate(zip(used(grid, len(where)), glimpses, strict=True)):
             show(cell, glimpse, colour=step_colour(step, len(where)))
             cell.set_aspect(aspect)
     axes = bars.subplots()
-    axes.barh(classes, probabilities, color=[METHODS["saccader"], *[GREY] * (len(classes) - 1)])
-    for line, probability in enumerate(probabilities):
-        axes.text(probability + 0.01, line, f"{100 * probability:.1f} %", va="center", fontsize=9)
+    drawn = axes.barh(list(classes), list(classes.values()), color=[ACCENT, *[GREY] * (len(classes) - 1)])
+    axes.bar_label(drawn, [f" {100 * probability:.1f} %" for probability in classes.values()], fontsize=9)
     axes.set(xlim=(0, 1.15), xticks=(0, 0.5, 1), xlabel="probability")
     axes.invert_yaxis()
     return figure

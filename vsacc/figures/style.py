@@ -1,10 +1,16 @@
-"""How every picture of the workbook looks: sizes, and a colour for each method and each saccade."""
+"""How every picture of the workbook looks: sizes, colours, and what several pictures draw in the same way."""
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
+from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 # Okabe and Ito's palette: told apart with any colour vision. Grey, indigo and violet extend it.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY, INDIGO, VIOLET = (
@@ -12,21 +18,12 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY, INDIGO, VIOLET = (
     *("#8a8a8a", "#332288", "#8878d0"),
 )
 
+ACCENT = VERMILION  # where one thing is drawn
 RIGHT, WRONG = "#1a7f37", "#c1121f"  # what a model says
 TRUTH = "#ffd166"  # the dotted boxes of objects
 
-METHODS = {
-    "saccader": VERMILION,
-    "saccader (paper)": ORANGE,
-    "resnet18": BLUE,
-    "resnet18_144": SKY,
-    "proxy_only": GREY,
-    "random": BLACK,
-    "ram": GREEN,
-    "dram": PURPLE,
-    "attention_sampling": INDIGO,
-    "attention_sampling (reference gradient)": VIOLET,
-}
+Marks = Mapping[str, tuple[str, str, str]]  # of systems by name: colour, marker, label
+Looks = Mapping[str, tuple[str, str, str]]  # of lines by name: colour, dashes, marker
 
 STYLE = {
     "figure.figsize": (7.0, 3.2),
@@ -61,6 +58,65 @@ def step_colour(step: int, steps: int) -> str:
     if not 0 <= step < steps:
         raise ValueError(f"step must be in 0 .. {steps - 1}, not {step}")
     return to_hex(matplotlib.colormaps["plasma"](0.45 + 0.47 * step / max(steps - 1, 1)))
+
+
+def mark(marks: Marks, name: str) -> tuple[str, str, str]:
+    """Colour, marker and label of a system; grey where it has no mark."""
+    return marks.get(name, (GREY, "o", name))
+
+
+def subplots(width: float, height: float, rows: int = 1, columns: int = 1, **more: Any) -> tuple[Figure, Any]:
+    """A figure of width x height inches and its axes: one, or an array of them."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **more)
+
+
+def used(grid: np.ndarray, count: int) -> list[Axes]:
+    """The first ``count`` of a grid of axes; the others are left empty."""
+    for axes in grid.flat[count:]:
+        axes.set_axis_off()
+    return list(grid.flat[:count])
+
+
+def band(axes: Axes, x: Sequence, y: Sequence, low: Sequence, high: Sequence, dashes: str = "-", **look: Any) -> None:
+    """A line and around it, from low to high, a pale band."""
+    (line,) = axes.plot(x, y, dashes, **look)
+    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+
+
+def lines(axes: Axes, x: Sequence, curves: Mapping[str, Sequence], looks: Looks, **more: Any) -> None:
+    """A line per name: values (n,), or the mean of (seeds, n) in a band from the worst seed to the best."""
+    for name, values in curves.items():
+        colour, dashes, marker = looks[name]
+        table = np.atleast_2d(values)
+        look = {"color": colour, "marker": marker, "label": name, **more}
+        band(axes, x, table.mean(0), table.min(0), table.max(0), dashes, **look)
+
+
+def both(axes: Axes, x: Sequence, curves: Mapping[str, Sequence], colour: str) -> None:
+    """Two lines of one thing, the second one dashed and pale."""
+    for (name, values), dashes, opacity in zip(curves.items(), ("o-", "s--"), (1, 0.6), strict=True):
+        axes.plot(x, values, dashes, color=colour, alpha=opacity, label=name)
+
+
+def log_x(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic x axis that is labelled at ``values`` alone."""
+    axes.set_xscale("log")
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.minorticks_off()
+
+
+def label_log(axis: Axis) -> None:
+    """At least three labels on a logarithmic axis, however little it spans. Call it when all is drawn."""
+    low, high = sorted(axis.get_view_interval())
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high))
+    if ((powers >= low) & (powers <= high)).sum() >= 3:
+        return  # matplotlib's own do
+    few, many = np.outer(powers, (1, 2, 5)).ravel(), MaxNLocator(6, steps=(1, 2, 5, 10)).tick_values(low, high)
+    inside = [ticks[(ticks >= low) & (ticks <= high)] for ticks in (few, many)]
+    ticks = inside[0] if len(inside[0]) >= 3 else inside[1]
+    axis.set_ticks(ticks, [f"{tick:.6g}" for tick in ticks])
+    axis.set_minor_formatter(NullFormatter())
 
 
 def to_png(figure: Figure) -> bytes:
