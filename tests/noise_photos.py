@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from vsacc.images.store_write import Photo
+from vsacc.images.store_writing import Photo
 
 SIDE, CLASSES = 150, ("cat", "dog")
 

@@ -1,29 +1,30 @@
-"""Reading a store against the pyramid in memory, bit by bit; and every way its files can be wrong."""
+"""Stores: read bit by bit as the pyramid in memory; whatever stops the writing, a rerun ends with the same bytes; and
+every way the files can be wrong is one sentence."""
 
 import json
 import os
+import resource
+import signal
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 from noise_photos import CLASSES, SIDE, develop, noise, photo_list
 
-from vsacc.images import store_read as store_module
-from vsacc.images.store_read import MANIFEST, PIXELS, open_store, verify
-from vsacc.images.store_tiles import Tiled, level_spans, record_bytes
-from vsacc.images.store_write import write_store, write_strips
+from vsacc.images import store as store_module
+from vsacc.images.develop import develop_square
+from vsacc.images.store import MANIFEST, PIXELS, Tiled, open_store, record_bytes, span_tables
+from vsacc.images.store_writing import JOURNAL, PART, Photo, write_store, write_strips
 from vsacc.local.paths import UserError
 from vsacc.sampler import build_pyramid, glimpse, proxy, pyramid_sizes
 
 SHAPES = [(1, 333, 517), (3, 64, 64), (2, 70, 700), (3, 129, 127), (1, 31, 5)]
-
-
-def strips_of(image, seed=0):
-    """The image in strips of random heights, some of no row at all."""
-    rng, rest = torch.Generator().manual_seed(seed), image
-    while rest.shape[1]:
-        height = int(torch.randint(0, 150, (), generator=rng))
-        yield rest[:, :height]
-        rest = rest[:, height:]
 
 
 def places(batch, steps, seed=0):
@@ -33,19 +34,56 @@ def places(batch, steps, seed=0):
     return torch.cat([s, 3 * torch.rand(batch, steps, 2, generator=rng) - 1.5], -1)
 
 
+def write(folder, photos=3, develop=develop):
+    """The store of photographs of noise; a number stands for the first so many."""
+    photos = photo_list(photos) if isinstance(photos, int) else photos
+    return write_store(folder, photos, CLASSES, SIDE, develop, "noise")
+
+
+def failing_at(*bad):
+    def develop_some(path):
+        if int(path.stem) in bad:
+            raise UserError(f"{path.name} is cut short, fetch it again.")
+        return develop(path)
+
+    return develop_some
+
+
+def noting(asked):
+    return lambda path: asked.append(path.stem) or develop(path)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (JOURNAL, ".lock")}
+
+
+def assert_sums_are_right(folder):
+    """The checksums that the manifest holds are those of what lies in the file."""
+    store, sums = open_store(folder), json.loads((folder / MANIFEST).read_text())["crc32"]
+    for start, record in zip(store.tiled.starts.tolist(), sums, strict=True):
+        for (first, _, length), crc32 in zip(span_tables(store.sizes, 3).T.tolist(), record, strict=True):
+            assert zlib.crc32(store.tiled.pixels[start + first : start + first + length].numpy()) == crc32
+
+
+# Reading
+
+
 @pytest.fixture(params=SHAPES, ids=str)
 def pair(request, tmp_path):
     """An image's pyramid in memory, and the same from a store."""
     image = noise(*request.param)
-    write_strips(tmp_path, strips_of(image), request.param, "noise")
+    strips = image.tensor_split((0, 1, 30, 30, 128, 150, 290), 1)  # of all heights, some of no row at all
+    write_strips(tmp_path, strips, request.param, "noise")
     return build_pyramid(image[None]), open_store(tmp_path).images(torch.tensor([0]))
 
 
-def test_levels_are_those_of_the_pyramid(pair):
+def test_levels_and_proxies_are_those_of_the_pyramid(pair):
     pyramid, tiled = pair
     assert (tiled.shape, tiled.sizes) == (tuple(pyramid.shape), pyramid.sizes)
     for index in range(len(pyramid.sizes)):
         assert torch.equal(tiled.level(index), pyramid.level(index))
+    for side in (8, 32):
+        assert torch.equal(*(proxy(images, side) for images in pair))
 
 
 def test_glimpses_and_their_gradients_are_those_of_the_pyramid(pair):
@@ -59,14 +97,9 @@ def test_glimpses_and_their_gradients_are_those_of_the_pyramid(pair):
     assert torch.equal(leaves[0].grad, leaves[1].grad)
 
 
-def test_proxies_are_those_of_the_pyramid(pair):
-    for side in (8, 32):
-        assert torch.equal(*(proxy(images, side) for images in pair))
-
-
 def test_rows_are_picked_in_their_order(tmp_path):
     photos = photo_list(5)
-    assert write_store(tmp_path, photos, CLASSES, SIDE, develop, "noise") == []
+    assert write(tmp_path, photos) == []
     store = open_store(tmp_path)
     rows = torch.tensor([3, 0, 3])
     pyramid = build_pyramid(torch.stack([develop(photos[row].path) for row in rows]))
@@ -94,23 +127,14 @@ def test_what_is_touched_holds_all_that_is_read_and_little_else(pair):
         assert tiles <= 5 * 2 * across**2
 
 
-class Kernel:
-    """Stands where the mapped file does and notes the advice it gets."""
-
-    def __init__(self):
-        self.advice = []
-
-    def madvise(self, _, start, length):
-        self.advice.append((start, length))
-
-
 def test_places_on_a_gpu_bring_bytes_from_the_host_to_it():
     """Fake tensors know their device, and refuse to be mixed, on machines without a GPU too."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     sizes = pyramid_sizes(643, 499)
+    size = 2 * record_bytes(sizes, 3)
     with FakeTensorMode():
-        pixels = torch.empty(2 * record_bytes(sizes, 3), dtype=torch.uint8)
+        pixels = torch.empty(size, dtype=torch.uint8)
         tiled = Tiled(pixels, torch.zeros(2, dtype=torch.long, device="cuda"), sizes, 3)
         seen = glimpse(tiled, torch.rand(2, 4, 3, device="cuda"), 16)
     assert (seen.shape, seen.device.type) == ((2, 4, 3, 16, 16), "cuda")
@@ -118,21 +142,20 @@ def test_places_on_a_gpu_bring_bytes_from_the_host_to_it():
 
 def test_advice_covers_a_glimpse_and_a_level(pair):
     _, tiled = pair
-    where, kernel = places(1, 5), Kernel()
+    where, kernel = places(1, 5), Mock()
     assert tiled.mapped is None, "a small store needs no advice"
     tiled.prefetch(where, 16)
     watched = tiled._replace(mapped=kernel)
     watched.prefetch(where, 16)
-    covered = [(start, start + length) for start, length in kernel.advice]
+    covered = [(start, start + length) for _, start, length in (call.args for call in kernel.madvise.mock_calls)]
     for first, length in tiled.touched(where, 16).tolist():
         assert any(start <= first and first + length <= end for start, end in covered)
-    kernel.advice.clear()
     watched.level(0)
-    assert kernel.advice == [(0, level_spans(tiled.sizes, tiled.channels)[0].bytes)]
+    assert kernel.madvise.call_args.args[1:] == (0, span_tables(tiled.sizes, tiled.channels)[2, 0])
 
 
 def test_large_store_takes_advice_and_reads_the_same(tmp_path, monkeypatch):
-    write_store(tmp_path, photo_list(3), CLASSES, SIDE, develop, "noise")
+    write(tmp_path)
     small = open_store(tmp_path).images(torch.arange(3))
     monkeypatch.setattr(store_module, "LARGE", 0)
     large, where = open_store(tmp_path).images(torch.arange(3)), places(3, 4)
@@ -147,9 +170,45 @@ def test_reading_a_small_level_leaves_the_rest_alone(tmp_path):
     write_strips(tmp_path, [noise(1, 600, 600)], (1, 600, 600), "noise")
     tiled = open_store(tmp_path).images(torch.tensor([0]))
     last = len(tiled.sizes) - 1
-    start = level_spans(tiled.sizes, 1)[last].start
+    start = span_tables(tiled.sizes, 1)[0, last]
     tail = tiled._replace(pixels=tiled.pixels[start:], starts=tiled.starts - start)
     assert torch.equal(tail.level(last), tiled.level(last))
+
+
+def test_short_or_lost_pixels(tmp_path):
+    write(tmp_path)
+    size = (tmp_path / PIXELS).stat().st_size
+    os.truncate(tmp_path / PIXELS, size - 1)
+    with pytest.raises(UserError, match=f"has {size - 1} bytes instead of {size}, delete the folder and prepare"):
+        open_store(tmp_path)
+    (tmp_path / PIXELS).unlink()
+    with pytest.raises(UserError, match=r"holds no finished store \(images\.u8: No such file"):
+        open_store(tmp_path)
+
+
+CHANGES = [
+    {"labels": [0, 1, 2]}, {"labels": [0, 1]}, {"labels": None}, {"places": [0, 1, 3]}, {"sizes": [["a", 2]]},
+    {"sizes": 5}, {"crc32": {}}, {"classes": 3},
+]  # fmt: skip
+DAMAGED, ABSENT = r"manifest\.json is damaged .*, delete the folder", r"holds no finished store \(manifest"
+OTHER = "is a store of format 99, this program reads format 1"
+
+
+@pytest.mark.parametrize("content, sentence", [
+    *((content, DAMAGED) for content in [*CHANGES, b'{"format": 1, "lab', b"", b"[1]", b"\xff"]),
+    ({"format": 99}, OTHER), (None, ABSENT)], ids=str)  # fmt: skip
+def test_damaged_manifest_is_one_sentence(tmp_path, content, sentence):
+    write(tmp_path)
+    path = tmp_path / MANIFEST
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(path.read_bytes()) | content).encode()
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=sentence) as raised:
+        open_store(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+# Writing
 
 
 def test_strips_must_make_the_image(tmp_path):
@@ -160,52 +219,152 @@ def test_strips_must_make_the_image(tmp_path):
         open_store(tmp_path)
 
 
-@pytest.fixture
-def whole(tmp_path):
-    write_store(tmp_path, photo_list(3), CLASSES, SIDE, develop, "noise")
-    return tmp_path
+def test_photographs_that_cannot_be_developed_are_left_out_and_tried_again(tmp_path):
+    sentences = write(tmp_path / "a", 6, failing_at(0, 4, 5))
+    assert sentences == [f"{i}.jpg is cut short, fetch it again." for i in (0, 4, 5)]
+    store = open_store(tmp_path / "a")
+    assert (store.names, store.labels.tolist()) == (("p1", "p2", "p3"), [1, 0, 1])
+    assert json.loads((tmp_path / "a" / MANIFEST).read_text())["left_out"] == sentences
+    assert torch.equal(store.images(torch.tensor([1])).level(0)[0], develop(Path("2.jpg")))
+    again = write(tmp_path / "a", 6, noting(asked := []))
+    assert (again, sorted(asked)) == ([], ["0", "4", "5"])
+    write(tmp_path / "b", 6)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-def test_damaged_record_is_found(whole):
-    assert verify(whole) == []
-    record = (whole / PIXELS).stat().st_size // 3
-    with (whole / PIXELS).open("r+b") as file:
-        file.seek(2 * record - 1)  # the last byte of p1, padding of its last level
-        file.write(b"\x01")
-    assert verify(whole) == ["p1 is damaged (level 2), delete the store and prepare it again."]
+def test_a_missing_file_is_left_out(tmp_path):
+    photos = [Photo("gone", tmp_path / "gone", 1, "test"), *photo_list(1)]
+    take = lambda path: develop_square(path, SIDE) if path.name == "gone" else develop(path)  # noqa: E731
+    assert write(tmp_path / "s", photos, take)[0].startswith("gone cannot be read (No such file or directory)")
 
 
-def test_short_pixels(whole):
-    size = (whole / PIXELS).stat().st_size
-    os.truncate(whole / PIXELS, size - 1)
-    with pytest.raises(UserError, match=f"has {size - 1} bytes instead of {size}, delete the folder and prepare"):
-        open_store(whole)
-    (whole / PIXELS).unlink()
-    with pytest.raises(UserError, match=r"no readable images\.u8"):
-        open_store(whole)
+def test_finished_store_is_left_alone_and_can_grow_and_shrink(tmp_path):
+    write(tmp_path / "a", 3)
+    before = files(tmp_path / "a")
+    assert write(tmp_path / "a", 3, failing_at(0, 1, 2)) == []
+    assert files(tmp_path / "a") == before
+    write(tmp_path / "a", 5, failing_at(0, 1, 2))
+    write(tmp_path / "b", 5)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    write(tmp_path / "c", 6, failing_at(5))
+    write(tmp_path / "c", 5, failing_at(0, 1, 2, 3, 4))
+    assert files(tmp_path / "c") == files(tmp_path / "b"), "the bad last photograph was taken away"
 
 
-def test_store_of_another_format(whole):
-    manifest = json.loads((whole / MANIFEST).read_text())
-    (whole / MANIFEST).write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(UserError, match="is a store of format 99, this program reads format 1"):
-        open_store(whole)
+def test_photographs_come_between_and_bad_ones_are_taken_away(tmp_path):
+    """Records stay where they are; the store's order is that of the list."""
+    write(tmp_path, 6, failing_at(2, 5))
+    first, *rest = photo_list(6)
+    photos = [*photo_list(2, first=6), *rest[2:4], first, rest[0]]
+    write(tmp_path, photos, noting(asked := []))
+    store = open_store(tmp_path)
+    assert (sorted(asked), store.names) == (["6", "7"], ("p6", "p7", "p3", "p4", "p0", "p1"))
+    expected = torch.stack([develop(photo.path) for photo in photos])
+    assert torch.equal(store.images(torch.arange(6)).level(0), expected)
+    assert store.splits == tuple(photo.split for photo in photos)
+    assert_sums_are_right(tmp_path)
 
 
-CHANGES = [
-    {"labels": [0, 1, 2]}, {"labels": [0, 1]}, {"labels": None}, {"places": [0, 1, 3]}, {"sizes": [["a", 2]]},
-    {"sizes": 5}, {"crc32": {}}, {"classes": 3},
-]  # fmt: skip
+@pytest.mark.parametrize("change", ["fewer", "others", "side", "source"])
+def test_other_photographs_do_not_replace_those_there(tmp_path, change):
+    write(tmp_path)
+    before = files(tmp_path)
+    photos = {"fewer": photo_list(2), "others": photo_list(3, first=1)}.get(change, photo_list(3))
+    side, source = 128 if change == "side" else SIDE, "paint" if change == "source" else "noise"
+    with pytest.raises(UserError, match=r"already holds another store \(noise\)"):
+        write_store(tmp_path, photos, CLASSES, side, develop, source)
+    assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("change", [*CHANGES, "cut", "empty", "list", "absent"], ids=str)
-def test_damaged_manifest_is_one_sentence(whole, change):
-    text = (whole / MANIFEST).read_text()
-    if isinstance(change, dict):
-        text = json.dumps(json.loads(text) | change)
-    (whole / MANIFEST).write_text({"cut": text[:-9], "empty": "", "list": "[1]"}.get(str(change), text))
-    if change == "absent":
-        (whole / MANIFEST).unlink()
-    with pytest.raises(UserError, match=r"(manifest\.json is damaged|holds no finished store)") as raised:
-        open_store(whole)
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from noise_photos import CLASSES, SIDE, develop, photo_list
+from vsacc.images.store_writing import JOURNAL, write_store
+folder, asked = Path(sys.argv[1]), []
+def develop_until_killed(path):
+    asked.append(path)
+    if len(asked) == 6:
+        while len((folder / JOURNAL).read_text().splitlines()) < 3:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return develop(path)
+write_store(folder, photo_list(12), CLASSES, SIDE, develop_until_killed, "noise")
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "a", Path(__file__).parent], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "a" / MANIFEST).exists() and (tmp_path / "a" / PART).exists()
+    with pytest.raises(UserError, match="holds no finished store"):
+        open_store(tmp_path / "a")
+    with (tmp_path / "a" / JOURNAL).open("a") as journal:
+        journal.write('["p11", 11, [12')  # a line that a kill cut off
+    write(tmp_path / "a", 12, noting(asked := []))
+    assert len(asked) < 12, "what was done is not done again"
+    write(tmp_path / "b", 12)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    assert_sums_are_right(tmp_path / "a")
+
+
+def test_lost_or_short_files_are_made_again(tmp_path):
+    write(tmp_path)
+    before = files(tmp_path)
+    for damage, mend in (
+        ((tmp_path / MANIFEST).unlink, failing_at(0, 1, 2)),  # a kill between pixels and manifest
+        ((tmp_path / PIXELS).unlink, develop),
+        (partial(os.truncate, tmp_path / PIXELS, len(before[PIXELS]) - 1), failing_at(0, 1)),
+    ):
+        damage()
+        write(tmp_path, 3, mend)
+        assert files(tmp_path) == before
+
+
+def test_two_who_write_the_same_store_do_it_once(tmp_path):
+    """As two processes that need the stand-in for the first time: the second waits, and finds it done."""
+    with ThreadPoolExecutor(2) as pool:
+        asked = []
+        assert list(pool.map(lambda _: write(tmp_path, 6, noting(asked)), range(2))) == [[], []]
+    assert sorted(asked) == [str(i) for i in range(6)]
+    assert_sums_are_right(tmp_path)
+
+
+def test_full_disk_is_one_sentence_and_a_rerun_goes_on(tmp_path):
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, old[1]))  # four records and a part of the fifth
+    try:
+        with pytest.raises(UserError, match=r"cannot be written \(File too large\), make room and run") as raised:
+            write(tmp_path / "a", 8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert "\n" not in str(raised.value)
+    assert sorted(os.listdir(tmp_path / "a")) == [".lock", PART, JOURNAL]
+    write(tmp_path / "a", 8, noting(asked := []))
+    assert len(asked) < 8
+    write(tmp_path / "b", 8)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_too_small_a_disk_is_found_before_work(tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("vsacc.images.store_writing.shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(UserError, match=r"has 0\.0 GB free and the store needs"):
+        write(tmp_path)
+    assert os.listdir(tmp_path) == [".lock"]
+
+
+def test_no_photograph_at_all(tmp_path):
+    with pytest.raises(UserError, match="no photographs to store"):
+        write(tmp_path, [])
+    with pytest.raises(UserError, match=r"none of the 2 photographs could be developed, the first: 0\.jpg is cut"):
+        write(tmp_path, 2, failing_at(0, 1))
+
+
+def test_names_never_become_paths(tmp_path):
+    folder = tmp_path / "deep" / "store"
+    write(folder, [photo_list(1)[0]._replace(name=name) for name in ("../../up", "/etc/x", "a/b\n", "ü (1)")])
+    assert open_store(folder).names == ("../../up", "/etc/x", "a/b\n", "ü (1)")
+    assert sorted(os.listdir(folder)) == [".lock", PIXELS, JOURNAL, MANIFEST]
+    assert os.listdir(tmp_path) == ["deep"] and os.listdir(tmp_path / "deep") == ["store"]

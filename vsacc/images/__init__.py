@@ -1,0 +1,4 @@
+"""From files to pixels: photographs developed to sRGB, stored as pyramids, downloaded, and images that are made.
+
+Imported from here: the core (``vsacc.sampler``) and ``vsacc.local``, nothing else.
+"""

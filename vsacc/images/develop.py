@@ -7,25 +7,41 @@ here returns a picture whose lower half is missing.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import rawpy
 import simplejpeg
+from imagecodecs import CmsError, cms_profile, cms_transform
 from PIL import Image, ImageCms, ImageOps
-from tifffile import TiffFile
+from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
 from ..local.paths import UserError
-from .colour import to_8_bits
-from .tiff import ORIENTATION, check_segments, develop_deep, orientation_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".dng")  # of the files that are looked for in folders
 PIXELS = 10**9  # a file that declares more is not decoded
 Image.MAX_IMAGE_PIXELS = None  # check_size stands in for Pillow's own limit, which no stitched panorama passes
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, of either byte order
-DNG_VERSION = 50706  # tag
+ORIENTATION, DNG_VERSION = 274, 50706  # tags, the first in TIFF and in EXIF
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 DAMAGE = ("premature end", "bad huffman")  # of all that libjpeg only warns of, what costs pixels
+
+# ROMM RGB (ISO 22028-2) as Adobe writes it: pure gamma 1.8, white D50.
+PROPHOTO = {
+    "whitepoint": [0.3457, 0.3585, 1],
+    "primaries": [0.7347, 0.2653, 1, 0.1596, 0.8404, 1, 0.0366, 0.0001, 1],
+    "gamma": 1.8,
+}
+LINEAR_SRGB = {
+    "whitepoint": [0.3127, 0.3290, 1],
+    "primaries": [0.64, 0.33, 1, 0.30, 0.60, 1, 0.15, 0.06, 1],
+    "gamma": 1.0,
+}
+EXACT = 0x0100  # cmsFLAGS_NOOPTIMIZE
+ROWS = 128  # at a time, so that only these are ever floats
 
 
 def develop(path: Path | str, prophoto: bool = False) -> np.ndarray:
@@ -40,18 +56,14 @@ def develop(path: Path | str, prophoto: bool = False) -> np.ndarray:
     :data:`PIXELS`, the last before anything is decoded.
     """
     path = Path(path)
-    with one_sentence_of(path):
-        kind = kind_of(path)
-        if kind == "DNG":
+    with one_sentence_of(path), tiff_page(path) as page:
+        if page is None:
+            return np.asarray(develop_pillow(path))
+        if DNG_VERSION in page.tags:
             return np.ascontiguousarray(develop_dng(path))
-        if kind == "TIFF":
-            with TiffFile(path) as tiff:
-                page = tiff.pages.first
-                check_size(path, page.imagewidth, page.imagelength)
-                check_segments(page, path.stat().st_size)
-                if page.bitspersample > 8:
-                    return np.ascontiguousarray(develop_deep(page, prophoto))
-        return np.asarray(develop_pillow(path))
+        check_size(path, page.imagewidth, page.imagelength)
+        check_segments(page, path.stat().st_size)
+        return np.asarray(develop_deep(page, prophoto) if page.bitspersample > 8 else develop_pillow(path))
 
 
 def develop_square(path: Path | str, side: int, prophoto: bool = False) -> np.ndarray:
@@ -72,18 +84,15 @@ def fit_square(image: np.ndarray, side: int) -> np.ndarray:
 def size_of(path: Path | str) -> tuple[int, int]:
     """(width, height) of the upright photograph in pixels, from the header alone. Raises UserError as develop does."""
     path = Path(path)
-    with one_sentence_of(path):
-        kind = kind_of(path)
-        if kind == "DNG":
+    with one_sentence_of(path), tiff_page(path) as page:
+        if page is None:
+            with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
+                (width, height), turned = image.size, image.getexif().get(ORIENTATION) in SIDEWAYS
+        elif DNG_VERSION in page.tags:
             with rawpy.imread(str(path)) as raw:
                 width, height, turned = raw.sizes.iwidth, raw.sizes.iheight, raw.sizes.flip & 4
-        elif kind == "TIFF":
-            with TiffFile(path) as tiff:
-                page = tiff.pages.first
-                width, height, turned = page.imagewidth, page.imagelength, orientation_of(page) >= 5
         else:
-            with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
-                (width, height), turned = image.size, image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            width, height, turned = page.imagewidth, page.imagelength, page.tags.valueof(ORIENTATION) in SIDEWAYS
         return (height, width) if turned else (width, height)
 
 
@@ -109,29 +118,31 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def kind_of(path: Path) -> str:
-    """ "DNG", "TIFF" or "other", by content."""
+@contextmanager
+def tiff_page(path: Path) -> Iterator[TiffPage | None]:
+    """The first page of a TIFF or DNG, told by its content; None for another file."""
     with path.open("rb") as file:
         start = file.read(4)
     if not start:
         raise ValueError("it is empty")
     if start not in TIFF_STARTS:
-        return "other"
-    with TiffFile(path) as tiff:
-        return "DNG" if DNG_VERSION in tiff.pages.first.tags else "TIFF"
+        yield None
+    else:
+        with TiffFile(path) as tiff:
+            yield tiff.pages.first
+
+
+# DNG
 
 
 def develop_dng(path: Path) -> np.ndarray:
     """Through LibRaw, which turns the image by its orientation tag. Gamma is sRGB's."""
     with rawpy.imread(str(path)) as raw:
         check_size(path, raw.sizes.iwidth, raw.sizes.iheight)
-        return raw.postprocess(
-            use_camera_wb=True,
-            no_auto_bright=True,
-            gamma=(2.4, 12.92),
-            output_bps=8,
-            output_color=rawpy.ColorSpace.sRGB,
-        )
+        return raw.postprocess(use_camera_wb=True, no_auto_bright=True, gamma=(2.4, 12.92))  # 8-bit sRGB by default
+
+
+# 8 bits a sample: JPEG, PNG, WebP and TIFF through Pillow
 
 
 def develop_pillow(path: Path) -> Image.Image:
@@ -173,3 +184,112 @@ def pillow_to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
         except (ImageCms.PyCMSError, OSError):
             pass
     return image.convert("RGB")
+
+
+# 16 bits a sample: TIFF as FiveK's experts saved it, which Pillow would cut to 8 bits before colours are converted
+
+
+def develop_deep(page: TiffPage, prophoto: bool) -> Image.Image:
+    """A page of uint16 grey or RGB, with or without alpha, as an upright sRGB image.
+
+    prophoto: RGB without an ICC profile is ProPhoto RGB. Raises ValueError for other kinds of sample.
+    """
+    colour = page.photometric == PHOTOMETRIC.RGB
+    if page.dtype != np.uint16 or page.bitspersample != 16 or not (colour or page.photometric <= 1):
+        raise ValueError(f"{page.bitspersample}-bit {page.photometric.name} TIFF, not 8- or 16-bit grey or RGB")
+    planes, _, height, width, samples = page.shaped
+    pixels = page.asarray().reshape(planes, height, width, samples)
+    pixels = np.moveaxis(pixels, 0, 2).reshape(height, width, planes * samples)
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        pixels = ~pixels
+    channels = 3 if colour else 1
+    if page.extrasamples and page.extrasamples[0] in (EXTRASAMPLE.UNASSALPHA, EXTRASAMPLE.ASSOCALPHA):
+        pixels = over_white(pixels, channels, page.extrasamples[0] == EXTRASAMPLE.ASSOCALPHA)
+    profile = page.iccprofile or (cms_profile("rgb", **PROPHOTO) if prophoto and colour else None)
+    image = Image.fromarray(np.ascontiguousarray(to_srgb(pixels[..., :channels], profile)))
+    image.getexif()[ORIENTATION] = page.tags.valueof(ORIENTATION, 1)
+    return ImageOps.exif_transpose(image)
+
+
+def check_segments(page: TiffPage, size: int) -> None:
+    """Raises ValueError unless every strip or tile lies inside the file's ``size`` bytes: decoders fill what is not."""
+    if len(page.dataoffsets) < prod(page.chunked):
+        raise ValueError("strips are missing")
+    segments = zip(page.dataoffsets, page.databytecounts, strict=True)
+    if any(count == 0 or offset + count > size for offset, count in segments):
+        raise ValueError("it is cut short")
+
+
+def over_white(pixels: np.ndarray, channels: int, multiplied: bool) -> np.ndarray:
+    """Lay uint16 (H, W, channels + alpha + ...) over white; ``multiplied``: the alpha is in the colours already."""
+    alpha = pixels[..., channels : channels + 1].astype(np.uint32)
+    colours = pixels[..., :channels] if multiplied else pixels[..., :channels] * alpha // 65535
+    return np.minimum(colours + (65535 - alpha), 65535).astype(np.uint16)
+
+
+# Colours of 16-bit pixels, exact to one level. Little CMS is exact on 16 bits only without its precalculated grid (with
+# it, saturated colours are up to 20 levels off), and then takes half a second a megapixel. Nearly every RGB profile,
+# ProPhoto included, is one curve and one matrix: these two are measured through Little CMS itself, checked against it,
+# and applied as table and product.
+
+
+def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
+    """uint16 (H, W, 1 or 3) -> uint8 (H, W, 3) in sRGB.
+
+    Without a profile, or under one that is broken or of another colour space, the pixels are sRGB already.
+    """
+    try:
+        if profile and pixels.shape[-1] == 1:
+            return transform(pixels[..., 0], profile, cms_profile("srgb"), "gray", "uint8")
+        if profile:
+            shaper = measure(profile)
+            return apply(pixels, *shaper) if shaper else transform(pixels, profile, cms_profile("srgb"), "rgb", "uint8")
+    except CmsError:
+        pass
+    return np.broadcast_to(to_8_bits(pixels), (*pixels.shape[:2], 3))
+
+
+def to_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """uint16 -> uint8, rounded: 65535 becomes 255."""
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def transform(pixels: np.ndarray, source: bytes, target: bytes, space: str, dtype: str) -> np.ndarray:
+    return cms_transform(
+        np.ascontiguousarray(pixels), source, target, colorspace=space, outcolorspace="rgb", outdtype=dtype, flags=EXACT
+    )
+
+
+@lru_cache(maxsize=16)
+def measure(profile: bytes) -> tuple[np.ndarray, np.ndarray] | None:
+    """The RGB profile as (curve, matrix): float32 (65536,) and (3, 3), so that linear sRGB = curve[pixels] @ matrix.
+
+    None where it is no such profile. Raises CmsError where it is none at all.
+    """
+    linear = cms_profile("rgb", **LINEAR_SRGB)
+    ramp = np.repeat(np.arange(65536, dtype=np.uint16), 3).reshape(-1, 1, 3)
+    curve = transform(ramp, profile, linear, "rgb", "float32")[:, 0, 1]
+    primaries = (np.eye(3) * 65535).astype(np.uint16)[None]
+    matrix = transform(primaries, profile, linear, "rgb", "float32")[0]
+
+    trial = np.random.default_rng(0).integers(65536, size=(64, 64, 3), dtype=np.uint16)
+    exact = transform(trial, profile, cms_profile("srgb"), "rgb", "uint8")
+    off = np.abs(apply(trial, curve, matrix).astype(int) - exact).max()
+    return (curve, matrix) if off <= 1 else None
+
+
+def apply(pixels: np.ndarray, curve: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """uint16 (H, W, 3) -> uint8 sRGB (H, W, 3)."""
+    table, out = srgb_table(), np.empty(pixels.shape, np.uint8)
+    for row in range(0, len(pixels), ROWS):
+        linear = curve[pixels[row : row + ROWS]] @ matrix  # (rows, W, 3)
+        out[row : row + ROWS] = table[np.rint(linear.clip(0, 1) * 65535).astype(np.uint16)]
+    return out
+
+
+@lru_cache
+def srgb_table() -> np.ndarray:
+    """uint8 (65536,): linear light in 1/65535 -> sRGB (IEC 61966-2-1)."""
+    light = np.arange(65536) / 65535
+    curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.rint(255 * curve).astype(np.uint8)

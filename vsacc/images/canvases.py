@@ -1,0 +1,111 @@
+"""Images that are made rather than photographed: enlarged ones, sprites on sparse canvases, and videos."""
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..sampler import Pyramid, build_pyramid, check_images, pyramid_sizes
+
+SPRITE = 28  # pixels, the side of a digit and of a scribble
+
+
+def upscale(images: Tensor, side: int, rows: int = 64) -> Tensor:
+    """Bilinear enlargement of uint8 (B, C, h, w) to (B, C, side, side), a few rows at a time to bound the floats."""
+    check_images(images)
+    small = images.float()
+    down = bilinear_matrix(images.shape[-2], side, images.device)  # (side, h)
+    across = bilinear_matrix(images.shape[-1], side, images.device).T  # (w, side)
+    out = torch.empty(*images.shape[:2], side, side, dtype=torch.uint8, device=images.device)
+    for start in range(0, side, rows):
+        out[:, :, start : start + rows] = (down[start : start + rows] @ small @ across).round_()
+    return out
+
+
+@lru_cache(maxsize=64)
+def bilinear_matrix(pixels: int, side: int, device: torch.device) -> Tensor:
+    """(side, pixels) weights of a bilinear enlargement, ``align_corners=False``."""
+    eye = torch.eye(pixels).view(1, 1, pixels, pixels)
+    return F.interpolate(eye, (side, pixels), mode="bilinear", align_corners=False)[0, 0].to(device)
+
+
+def render(side: int, sprites: Tensor, corners: Tensor) -> Pyramid:
+    """What :func:`vsacc.sampler.build_pyramid` makes of black canvases with sprites on them, uint8 (B, 1, side, side).
+
+    Only the pixels near a sprite are computed, so the time hardly grows with the canvas.
+
+    Args:
+        sprites: uint8 (B, D, 28, 28), pasted one after the other: a later one replaces all pixels that it covers.
+        corners: long (B, D, 2), (row, column) of each sprite's upper left pixel.
+    """
+    sizes = pyramid_sizes(side, side)
+    flat = torch.zeros(len(sprites), sum(h * w for h, w in sizes), dtype=torch.uint8, device=sprites.device)
+    place = corners.unsqueeze(-1) + torch.arange(SPRITE, device=corners.device)  # (B, D, 2, 28)
+    for number in range(sprites.shape[1]):
+        index = crossings(place[:, number, None], place[:, number, None], side)
+        flat.scatter_(1, index, sprites[:, number].flatten(1))
+    start = 0
+    for level, ((fine, _), (coarse, _)) in enumerate(pairwise(sizes), 1):
+        along = torch.arange(((SPRITE - 1) >> level) + 2, device=corners.device)  # as many as a sprite may touch
+        place = ((corners >> level).unsqueeze(-1) + along).clamp(max=coarse - 1)
+        first, second = 2 * place, (2 * place + 1).clamp(max=fine - 1)
+        total = 0
+        for rows in (first, second):
+            for cols in (first, second):
+                total = total + flat.gather(1, start + crossings(rows, cols, fine)).short()
+        start += fine**2
+        flat.scatter_(1, start + crossings(place, place, coarse), ((total + 2) >> 2).to(torch.uint8))
+    return Pyramid(flat.unsqueeze(1), sizes)
+
+
+def crossings(rows: Tensor, cols: Tensor, side: int) -> Tensor:
+    """Row-major indices of pixels, from rows[:, :, 0] x cols[:, :, 1], long (B, D, 2, n) each -> (B, D * n * n)."""
+    return (rows[:, :, 0, :, None] * side + cols[:, :, 1, None]).flatten(1)
+
+
+class Video(NamedTuple):
+    """B clips of F frames behind the sampler's protocol, so that glimpse i is cut from frame i.
+
+    The paper's section 3 ends with x and c becoming sets {x_i, c_i}: step i of a model is shown the proxy c_i and cuts
+    its glimpse from x_i. For all that reads pixels through the sampler this is a matter of the images alone:
+    ``proxy(video, J)`` is (B, F, C, J, J), and ``glimpse(video, where, L)`` reads row i of ``where`` in frame i.
+
+    flat: uint8 (B, F, C, N), of each frame its levels one after another, as in a :class:`vsacc.sampler.Pyramid`.
+    sizes: (H_l, W_l) of each level.
+    """
+
+    flat: Tensor
+    sizes: tuple[tuple[int, int], ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, C)."""
+        return self.flat.shape[0], self.flat.shape[2]
+
+    def level(self, index: int) -> Tensor:
+        """Level ``index`` of all frames as uint8 (B, F, C, H_l, W_l), a view."""
+        return Pyramid(self.flat.flatten(0, 1), self.sizes).level(index).unflatten(0, self.flat.shape[:2])
+
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """Pixels of frame i at row x col i of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L).
+
+        Raises ValueError where there are more looks than frames.
+        """
+        frames, steps = self.flat.shape[1], row.shape[1]
+        if steps > frames:
+            raise ValueError(f"{steps} glimpses do not fit a video of {frames} frames: each frame is looked at once")
+        looked_at = Pyramid(self.flat[:, :steps].flatten(0, 1), self.sizes)
+        once = (v.flatten(0, 1).unsqueeze(1) for v in (level, row, col))  # (B * T, 1, ...)
+        return looked_at.pick(*once).squeeze(2).unflatten(0, (-1, steps)).transpose(1, 2)
+
+    def prefetch(self, where: Tensor, size: int) -> None:
+        """Nothing to fetch: it lies in memory."""
+
+
+def build_video(frames: Tensor, smallest: int = 32) -> Video:
+    """The pyramids of uint8 (B, F, C, H, W), see :func:`vsacc.sampler.build_pyramid`."""
+    pyramid = build_pyramid(frames.flatten(0, 1), smallest)
+    return Video(pyramid.flat.unflatten(0, frames.shape[:2]), pyramid.sizes)

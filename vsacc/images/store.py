@@ -1,0 +1,213 @@
+"""A training store: photographs on disk as pyramids of bytes, developed once and read where they lie.
+
+folder/images.u8      a record per photograph, all of equal length
+folder/manifest.json  what the records are; written last, so where it is, the store is whole
+folder/journal.jsonl  what is done so far, for :mod:`vsacc.images.store_writing`
+
+A record holds the levels of :func:`vsacc.sampler.build_pyramid` one after another. A level is padded to multiples of
+64 and stored as tiles of (C, 64, 64) bytes, row by row: the plane of a tile is 4096 bytes, a page, so that a glimpse
+touches few pages. The place of a pixel is then the sum of a part of its row, of its column and of its channel.
+"""
+
+import json
+import mmap
+import os
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..local.paths import UserError
+from ..sampler import level_tables
+
+FORMAT = 1  # of the files: a store of another number is prepared again
+PIXELS, MANIFEST = "images.u8", "manifest.json"
+TILE = 64  # side of a tile in pixels
+PLANE = TILE * TILE
+LARGE = 0.5  # share of the machine's memory from which a store is read with advice to the kernel
+
+Sizes = tuple[tuple[int, int], ...]
+
+
+@lru_cache(maxsize=64)
+def span_tables(sizes: Sizes, channels: int, device: torch.device | str = "cpu") -> Tensor:
+    """Long (3, levels): a level's first byte in the record, the bytes of a row of its tiles, and all its bytes."""
+    down, across = -(-torch.tensor(sizes).T // TILE)  # in tiles
+    stride = across * (channels * PLANE)
+    bytes_ = down * stride
+    return torch.stack([bytes_.cumsum(0) - bytes_, stride, bytes_]).to(device)
+
+
+def record_bytes(sizes: Sizes, channels: int) -> int:
+    return int(span_tables(sizes, channels)[2].sum())
+
+
+class Tiled(NamedTuple):
+    """B images of a store, read where they lie: what :class:`vsacc.sampler.Images` asks for.
+
+    pixels: uint8 (N,), the bytes of the whole store, mapped into memory or on a GPU.
+    starts: long (B,), the first byte of each image's record. What is read comes back to the device of ``starts``.
+    sizes: (H_l, W_l) of each level.
+    channels: C.
+    mapped: what to give the kernel advice about; None where the store is small against the machine's memory.
+    """
+
+    pixels: Tensor
+    starts: Tensor
+    sizes: Sizes
+    channels: int
+    mapped: mmap.mmap | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, C)."""
+        return len(self.starts), self.channels
+
+    def level(self, index: int) -> Tensor:
+        """Level ``index`` as uint8 (B, C, H_l, W_l), a copy; no other level is read."""
+        (start, stride, length), (height, width) = (
+            span_tables(self.sizes, self.channels)[:, index].tolist(),
+            self.sizes[index],
+        )
+        firsts = [record + start for record in self.starts.tolist()]
+        self._advise([(first, length) for first in firsts])
+        tiles = torch.stack([self.pixels[first : first + length] for first in firsts])
+        tiles = tiles.view(len(tiles), -1, stride // (self.channels * PLANE), self.channels, TILE, TILE)
+        level = tiles.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)  # (B, C, padded H_l, padded W_l)
+        return level[..., :height, :width].to(self.starts.device)
+
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L).
+
+        Where the places are on a GPU and the pixels are not, (B, T, L) numbers go to the host and bytes come back.
+        """
+        start, stride, _ = span_tables(self.sizes, self.channels, level.device)[:, level]  # (B, T, 1) each
+        down = self.starts[:, None, None] + start + row // TILE * stride + row % TILE * TILE  # (B, T, L)
+        across = col // TILE * (self.channels * PLANE) + col % TILE
+        down, across = torch.stack([down, across]).to(self.pixels.device)
+        index = down.unsqueeze(-1) + across.unsqueeze(-2)  # (B, T, L, L)
+        flat = index.flatten()
+        planes = [self.pixels[c * PLANE :].index_select(0, flat).view_as(index) for c in range(self.channels)]
+        return torch.stack(planes, 1).to(level.device)
+
+    def prefetch(self, where: Tensor, size: int) -> None:
+        """Ask the kernel for what :func:`vsacc.sampler.glimpse` will read at (B, 3) or (B, T, 3) places; no waiting.
+
+        Does nothing where the store is small against the machine's memory, or the system takes no such advice.
+        """
+        if self.mapped is not None:
+            self._advise(self.touched(where, size).tolist())
+
+    def touched(self, where: Tensor, size: int) -> Tensor:
+        """The runs of tiles, (first byte, bytes), that glimpses at ``where`` read: long (R, 2), none twice."""
+        steps = where.detach().cpu().reshape(len(where), -1, 3)
+        (height, width), top, tile = self.sizes[0], len(self.sizes) - 1, self.channels * PLANE
+        s, x, y = (v.unsqueeze(-1) for v in steps.unbind(-1))  # (B, T, 1) each
+        fine = torch.log2(s * (max(height, width) / size)).clamp(0, top).floor().long().clamp(0, max(top - 1, 0))
+        level = torch.cat([fine, (fine + 1).clamp(max=top)], -1)  # (B, T, 2)
+        _, heights, widths = level_tables(self.sizes, level.device)[:, level]
+        start, stride, _ = span_tables(self.sizes, self.channels)[:, level]
+        shrink = torch.exp2(-level.to(s.dtype))
+        first_row, last_row = tile_range(y, s, height * shrink, heights)  # (B, T, 2) each
+        first_col, last_col = tile_range(x, s, width * shrink, widths)
+        row = first_row.unsqueeze(-1) + torch.arange(int((last_row - first_row).max()) + 1)  # (B, T, 2, R)
+        first = self.starts.cpu()[:, None, None] + start + first_col * tile
+        first = first.unsqueeze(-1) + row * stride.unsqueeze(-1)
+        length = ((last_col - first_col + 1) * tile).unsqueeze(-1).expand_as(first)
+        return torch.stack([first, length], -1)[row <= last_row.unsqueeze(-1)].unique(dim=0)
+
+    def _advise(self, runs: list[tuple[int, int]]) -> None:
+        if self.mapped is None:
+            return
+        for first, length in runs:
+            ahead = first % mmap.PAGESIZE  # pages of 16 or 64 KiB exist
+            self.mapped.madvise(mmap.MADV_WILLNEED, first - ahead, length + ahead)
+
+
+def tile_range(centre: Tensor, s: Tensor, extent: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last tile, along one axis, of what bilinear reads in [centre - s, centre + s] touch.
+
+    extent: length of the axis in pixels of the level, before its rounding up; pixels: the level's own.
+    """
+    low, high = (centre - s + 1) * (extent / 2) - 1, (centre + s + 1) * (extent / 2) + 1  # a pixel of margin
+    return tuple(edge.long().clamp(min=0).minimum(pixels - 1) // TILE for edge in (low, high))
+
+
+class Store(NamedTuple):
+    """An open store: what its photographs are, and their pixels. Everything is in the order of ``names``.
+
+    labels: long (N,), indices into ``classes``. splits: the name of each photograph's split.
+    source: what the photographs are, in words. tiled: all N images.
+    """
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    labels: Tensor
+    splits: tuple[str, ...]
+    source: str
+    tiled: Tiled
+
+    @property
+    def sizes(self) -> Sizes:
+        """(H_l, W_l) of each level."""
+        return self.tiled.sizes
+
+    def images(self, rows: Tensor) -> Tiled:
+        """The images of long (B,) rows, for glimpse, proxy and models; read when asked, onto the device of ``rows``."""
+        starts = self.tiled.starts
+        return self.tiled._replace(starts=starts[rows.to(starts.device)].to(rows.device))
+
+    def rows(self, split: str) -> Tensor:
+        """The rows of a split: long (n,). Raises UserError where the store has no such split."""
+        if split not in self.splits:
+            known = ", ".join(sorted(set(self.splits)))
+            raise UserError(f"the store has no split {split!r}, choose one of {known}.")
+        return torch.tensor([row for row, other in enumerate(self.splits) if other == split])
+
+
+def open_store(folder: Path | str) -> Store:
+    """Open a store for reading. Its pixels are mapped, not loaded, and must not be written to.
+
+    Raises UserError where there is no store, or it is of another format, damaged or cut short.
+    """
+    path, again = Path(folder) / MANIFEST, "delete the folder and prepare it again"
+    try:
+        manifest = json.loads(path.read_bytes())
+        if (version := manifest["format"]) != FORMAT:
+            raise UserError(f"{folder} is a store of format {version}, this program reads format {FORMAT}, {again}.")
+        labels = torch.tensor(manifest["labels"], dtype=torch.long)
+        classes, names, splits = (tuple(manifest[column]) for column in ("classes", "names", "splits"))
+        return Store(classes, names, labels, splits, manifest["source"], map_images(path.with_name(PIXELS), manifest))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}), {again}.") from None
+    except OSError as error:
+        lacking = f"{Path(error.filename or PIXELS).name}: {error.strerror}"
+        raise UserError(f"{folder} holds no finished store ({lacking}), prepare one there.") from None
+
+
+def map_images(path: Path, manifest: dict) -> Tiled:
+    """All images of the store whose pixels lie in ``path``. Raises ValueError where its manifest contradicts itself."""
+    columns = ("names", "labels", "splits", "places", "crc32")
+    if len({len(manifest[column]) for column in columns}) != 1:
+        raise ValueError(f"{', '.join(columns)} differ in length")
+    if not set(manifest["labels"]) <= set(range(len(manifest["classes"]))):
+        raise ValueError("a label has no class")
+    if not set(manifest["places"]) <= set(range(manifest["records"])):
+        raise ValueError("a photograph has no record")
+    sizes, channels = tuple((h, w) for h, w in manifest["sizes"]), manifest["channels"]
+    record, size = record_bytes(sizes, channels), path.stat().st_size
+    if size != (wanted := manifest["records"] * record):
+        raise UserError(f"{path} has {size} bytes instead of {wanted}, delete the folder and prepare it again.")
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given buffer is not writable")
+        pixels = torch.frombuffer(mapped, dtype=torch.uint8)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    large = hasattr(mapped, "madvise") and size > LARGE * memory
+    if large:
+        mapped.madvise(mmap.MADV_RANDOM)  # else every page comes with thirty neighbours that nobody asked for
+    return Tiled(pixels, torch.tensor(manifest["places"]) * record, sizes, channels, mapped if large else None)
