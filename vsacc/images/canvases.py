@@ -11,17 +11,18 @@ from torch.nn import functional as F
 from ..sampler import Pyramid, build_pyramid, check_images, pyramid_sizes
 
 SPRITE = 28  # pixels, the side of a digit and of a scribble
+ROWS = 64  # that are enlarged at a time, which bounds the floats
 
 
-def upscale(images: Tensor, side: int, rows: int = 64) -> Tensor:
-    """Bilinear enlargement of uint8 (B, C, h, w) to (B, C, side, side), a few rows at a time to bound the floats."""
+def upscale(images: Tensor, side: int) -> Tensor:
+    """Bilinear enlargement of uint8 (B, C, h, w) to (B, C, side, side)."""
     check_images(images)
     small = images.float()
     down = bilinear_matrix(images.shape[-2], side, images.device)  # (side, h)
     across = bilinear_matrix(images.shape[-1], side, images.device).T  # (w, side)
     out = torch.empty(*images.shape[:2], side, side, dtype=torch.uint8, device=images.device)
-    for start in range(0, side, rows):
-        out[:, :, start : start + rows] = (down[start : start + rows] @ small @ across).round_()
+    for start in range(0, side, ROWS):
+        out[:, :, start : start + ROWS] = (down[start : start + ROWS] @ small @ across).round_()
     return out
 
 
@@ -105,7 +106,7 @@ class Video(NamedTuple):
         """Nothing to fetch: it lies in memory."""
 
 
-def build_video(frames: Tensor, smallest: int = 32) -> Video:
+def build_video(frames: Tensor) -> Video:
     """The pyramids of uint8 (B, F, C, H, W), see :func:`vsacc.sampler.build_pyramid`."""
-    pyramid = build_pyramid(frames.flatten(0, 1), smallest)
+    pyramid = build_pyramid(frames.flatten(0, 1))
     return Video(pyramid.flat.unflatten(0, frames.shape[:2]), pyramid.sizes)

@@ -26,7 +26,6 @@ PIXELS = 10**9  # a file that declares more is not decoded
 Image.MAX_IMAGE_PIXELS = None  # check_size stands in for Pillow's own limit, which no stitched panorama passes
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, of either byte order
 ORIENTATION, DNG_VERSION = 274, 50706  # tags, the first in TIFF and in EXIF
-SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 DAMAGE = ("premature end", "bad huffman")  # of all that libjpeg only warns of, what costs pixels
 
 # ROMM RGB (ISO 22028-2) as Adobe writes it: pure gamma 1.8, white D50.
@@ -56,14 +55,20 @@ def develop(path: Path | str, prophoto: bool = False) -> np.ndarray:
     :data:`PIXELS`, the last before anything is decoded.
     """
     path = Path(path)
-    with one_sentence_of(path), tiff_page(path) as page:
-        if page is None:
+    with one_sentence_of(path):
+        with path.open("rb") as file:
+            start = file.read(4)
+        if not start:
+            raise ValueError("it is empty")
+        if start not in TIFF_STARTS:
             return np.asarray(develop_pillow(path))
-        if DNG_VERSION in page.tags:
-            return np.ascontiguousarray(develop_dng(path))
-        check_size(path, page.imagewidth, page.imagelength)
-        check_segments(page, path.stat().st_size)
-        return np.asarray(develop_deep(page, prophoto) if page.bitspersample > 8 else develop_pillow(path))
+        with TiffFile(path) as tiff:
+            page = tiff.pages.first
+            if DNG_VERSION in page.tags:
+                return np.ascontiguousarray(develop_dng(path))
+            check_size(path, page.imagewidth, page.imagelength)
+            check_segments(page, path.stat().st_size)
+            return np.asarray(develop_deep(page, prophoto) if page.bitspersample > 8 else develop_pillow(path))
 
 
 def develop_square(path: Path | str, side: int, prophoto: bool = False) -> np.ndarray:
@@ -79,21 +84,6 @@ def fit_square(image: np.ndarray, side: int) -> np.ndarray:
     """
     square = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
-
-
-def size_of(path: Path | str) -> tuple[int, int]:
-    """(width, height) of the upright photograph in pixels, from the header alone. Raises UserError as develop does."""
-    path = Path(path)
-    with one_sentence_of(path), tiff_page(path) as page:
-        if page is None:
-            with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
-                (width, height), turned = image.size, image.getexif().get(ORIENTATION) in SIDEWAYS
-        elif DNG_VERSION in page.tags:
-            with rawpy.imread(str(path)) as raw:
-                width, height, turned = raw.sizes.iwidth, raw.sizes.iheight, raw.sizes.flip & 4
-        else:
-            width, height, turned = page.imagewidth, page.imagelength, page.tags.valueof(ORIENTATION) in SIDEWAYS
-        return (height, width) if turned else (width, height)
 
 
 @contextmanager
@@ -116,20 +106,6 @@ def check_size(path: Path, width: int, height: int) -> None:
             f"{path.name} declares {width} x {height} pixels, more than the {PIXELS / 1e6:.0f} megapixels "
             "that are read, save it smaller or take it away."
         )
-
-
-@contextmanager
-def tiff_page(path: Path) -> Iterator[TiffPage | None]:
-    """The first page of a TIFF or DNG, told by its content; None for another file."""
-    with path.open("rb") as file:
-        start = file.read(4)
-    if not start:
-        raise ValueError("it is empty")
-    if start not in TIFF_STARTS:
-        yield None
-    else:
-        with TiffFile(path) as tiff:
-            yield tiff.pages.first
 
 
 # DNG
