@@ -1,4 +1,4 @@
-"""Tests and notebooks run in profile quick, and leave the committed reports alone."""
+"""Tests and notebooks run in profile quick, leave the committed reports alone, and find the data of notebooks made."""
 
 import os
 from pathlib import Path
@@ -6,5 +6,17 @@ from pathlib import Path
 # Before anything imports vsacc.local.paths, which reads them. The committed outputs hold for this profile only.
 os.environ["VSACC_PROFILE"] = "quick"
 os.environ["VSACC_REPORTS"] = str(Path(__file__).parent / "reports" / "quick")
-# Else a cell that draws or fetches data on its first run shows a bar, and the committed output none.
-os.environ["TQDM_DISABLE"] = "1"
+
+
+def pytest_collection_finish(session):
+    """Fetch and draw what notebooks open, else the cells that come first show progress and the committed ones none."""
+    if session.config.option.collectonly or not any(item.path.suffix == ".ipynb" for item in session.items):
+        return
+    from vsacc.local.paths import UserError
+    from vsacc.tasks import open_split
+
+    for task in ("one_digit", "mit5k"):
+        try:
+            open_split(task, "train", profile="quick")
+        except UserError as error:  # the notebooks that need it say so too
+            print(f"vsacc: {error}")

@@ -20,6 +20,7 @@ PICTURE = io.BytesIO()
 Image.new("RGB", (40, 20), "teal").save(PICTURE, "PNG")
 PNG = base64.b64encode(PICTURE.getvalue()).decode()
 SHOW = f"import base64\nfrom IPython.display import Image\nImage(data=base64.b64decode('{PNG}'))"
+BARS = "from tqdm import auto, std\nprint(profile, sum(auto.tqdm([1])) + sum(std.tqdm([2])))"
 WRITE = (
     "import json, os, pathlib\n"
     "path = pathlib.Path(os.environ['VSACC_REPORTS'], name + '.json')\n"
@@ -51,14 +52,13 @@ def tree(tmp_path_factory):
         "01_good": notebook("good", new_code_cell(SHOW), new_code_cell("name = '01_good'\n" + WRITE)),
         "02_raises": notebook("raising", new_code_cell("1 + 1"), new_code_cell("raise ValueError('no\\nway')")),
         "03_lost": notebook("losing", lost, new_code_cell("name = '03_lost'\n" + WRITE)),
-        "04_silent": notebook("silent", new_code_cell("from tqdm import tqdm\nprint(profile, sum(tqdm([1, 2])))")),
+        "04_silent": notebook("silent", new_code_cell(BARS)),
     }
     for name, content in all_of_them.items():
         nbformat.write(content, folder / f"{name}.ipynb")
     (folder / "scratch.ipynb").write_text("not one of the workbook")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(notebooks, "NOTEBOOKS", folder)
-        patch.delenv("TQDM_DISABLE", raising=False)  # conftest.py sets it for all
         yield folder
 
 

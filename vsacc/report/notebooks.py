@@ -1,6 +1,7 @@
 """The notebooks as programs: found, checked, executed through papermill, scrubbed of run-to-run change."""
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from ..local.paths import DATA, NOTEBOOKS, UserError
 CELL_SECONDS = {"quick": 600, "laptop": 3600, "paper": 7200}  # a cell that takes longer is stuck
 START_SECONDS = 120  # for a kernel; one machine may start several
 WIDGET = "application/vnd.jupyter.widget-view+json"
+BAR = re.compile(r"[^\n\r]*\d+%\|[^|\n]*\|[^\n\r]*[\n\r]*")  # what tqdm shows, also as the text of its widget
 
 
 class Execution(NamedTuple):
@@ -66,8 +68,6 @@ def execute(path: Path, parameters: dict, profile: str, reports: Path) -> Execut
     """
     error, start = None, time.monotonic()
     variables = {"VSACC_PROFILE": profile, "VSACC_REPORTS": str(reports), "VSACC_DATA": str(DATA)}
-    if profile == "quick":
-        variables["TQDM_DISABLE"] = "1"  # what is committed must not show whether the data was there already
     with tempfile.TemporaryDirectory() as folder, _environment(variables):
         output = Path(folder) / path.name
         try:
@@ -94,8 +94,14 @@ def execute(path: Path, parameters: dict, profile: str, reports: Path) -> Execut
 
 
 def scrub(notebook: NotebookNode) -> NotebookNode:
-    """Drop from a notebook, in place, what differs between runs or machines: timings, paths, versions, states
-    of widgets that no output shows, papermill's banners. Outputs, execution counts and tags stay."""
+    """Drop from a notebook, in place, what differs between runs or machines: timings, paths, versions, progress bars,
+    states of widgets that no output shows, papermill's banners. Other outputs, execution counts and tags stay."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if "text" in output:
+                output.text = BAR.sub("", output.text)
+            if not output.get("text", "-") or BAR.search(output.get("data", {}).get("text/plain", "")):
+                cell.outputs = [other for other in cell.outputs if other is not output]
     kept = {key: notebook.metadata[key] for key in ("widgets", "vsacc") if key in notebook.metadata}
     if not any(WIDGET in output.get("data", {}) for output in outputs(notebook)):
         kept.pop("widgets", None)

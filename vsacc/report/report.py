@@ -8,7 +8,7 @@ import nbformat
 
 from ..local.paths import CHECKOUT, REPORTS, UserError, check_writable, resolve_profile, write_atomic
 from ..local.record import provenance
-from .notebooks import Execution, check_profile, execute, figures, find_notebooks
+from .notebooks import check_profile, execute, figures, find_notebooks
 from .pages import notebook_page, write_index
 
 
@@ -41,7 +41,9 @@ def run_notebook(path: Path, profile: str, out: Path) -> str | None:
     record = out / f"{path.stem}.json"
     before = record.stat().st_mtime_ns if record.exists() else None
     run = execute(path, {"profile": profile}, profile, out)
-    error = run.error or _missing(path, run)
+    error, found = run.error, len(figures(run.notebook))
+    if not error and found < (expected := len(figures(nbformat.read(path, as_version=4)))):
+        error = f"it shows {found} of the committed notebook's {expected} figures"
     if not error and (not record.exists() or record.stat().st_mtime_ns == before):
         error = f"it ended without writing {record.name}"
 
@@ -50,12 +52,6 @@ def run_notebook(path: Path, profile: str, out: Path) -> str | None:
     write_atomic(out / path.name, nbformat.writes(run.notebook) + "\n")
     write_atomic(out / f"{path.stem}.html", notebook_page(run.notebook))
     return error
-
-
-def _missing(path: Path, run: Execution) -> str | None:
-    """Figures that the committed notebook has and this run lost."""
-    expected, found = len(figures(nbformat.read(path, as_version=4))), len(figures(run.notebook))
-    return f"it shows {found} of the committed notebook's {expected} figures" if found < expected else None
 
 
 def refresh(options: argparse.Namespace) -> int:
