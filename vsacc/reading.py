@@ -6,13 +6,27 @@ objects in the image, p(y | o_1..T) follows by summing over which glimpse holds 
 glimpse holds an object at all, so glimpses may outnumber objects. Where the task asks which objects are there at all,
 an object is where any glimpse shows it.
 
-Shapes: B batch, T glimpses, F features, K classes, O kinds of object.
+Shapes: B batch, C channels, L side of a glimpse, T glimpses, F features, K classes, O kinds of object.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 GROUPS = 4  # of the group norms
+
+
+class Question(NamedTuple):
+    """What is asked of an image, and all that a model must know of a task to answer.
+
+    labels: long (O,) or (O, O), the class of every combination of one or two objects; classes: their names; many: they
+    are K questions of yes or no, "is it there?", instead of one of K classes.
+    """
+
+    labels: Tensor
+    classes: tuple[str, ...]
+    many: bool = False
 
 
 class Residual(nn.Module):
@@ -123,3 +137,10 @@ class SetLikelihood(nn.Module):
         peak = objects.amax(-1, keepdim=True).detach()
         with torch.autocast(objects.device.type, enabled=False):  # bfloat16 cannot tell 0.999 from 1
             return ((objects - peak).exp() @ self.member).clamp(min=1e-30).log() + peak
+
+
+def make_likelihood(kind: str, features: int, question: Question) -> nn.Module:
+    """p(y | o_1..T) of a question: ``kind`` is "set" or "pooled"."""
+    if kind == "pooled":
+        return PooledLikelihood(features, len(question.classes), question.many)
+    return AnyLikelihood(features, len(question.classes)) if question.many else SetLikelihood(features, question.labels)

@@ -1,15 +1,24 @@
-"""The saccader: proxy -> VRNN -> where -> glimpses -> classifier (Figure 3), and the contract of every model."""
+"""The saccader: proxy -> VRNN -> where -> glimpses -> reader (Figure 3), and the contract that every system keeps.
 
+Whatever looks at images here is a :class:`Model`: ``model(images, glimpses=None) -> Output``. The loop over saccades
+stands once, in :meth:`Saccader.roll_out`. Who chooses a place is a value that is passed in, a :data:`Policy`: the mean
+of q or a sample of it, a place chosen by a hand, or places that ask nobody, see :class:`Given`.
+
+Shapes: B batch, T glimpses, C channels, L side of a glimpse, J of the proxy, D hidden units, K classes.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from .reading import AnyLikelihood, PooledLikelihood, SetLikelihood, crop_network
+from .reading import Question, crop_network, make_likelihood
 from .sampler import Images, as_pyramid, glimpse, proxy
-from .systems.noise import Corruption
-from .vrnn import VRNN, Features, Normal, State, kl_normal
+from .vrnn import VRNN, Features, Normal, kl_normal
 
 
 class Output(NamedTuple):
@@ -46,62 +55,180 @@ class Config:
     noise_level: float = 0.0  # the worst; every image's own is uniform from 0 to it
 
 
-class Saccade(NamedTuple):
-    """One step: z (B, 3), the two distributions it came from, and the state h_{i-1} it was drawn in."""
-
-    z: Tensor
-    posterior: Normal
-    prior: Normal
-    state: State
+def clean(c: Tensor, training: bool) -> Tensor:
+    """The proxy as it is."""
+    return c
 
 
 class Model(nn.Module):
     """What training knows of a model: images in, :class:`Output` out.
 
-    ``noise`` befalls the proxy, in a model that has one; set it to meet another than the one it was trained with.
+    config: what it was built from. noise: (proxies (B, C, J, J), training?) -> the proxies that the model sees, of a
+    model that has one; set it to let a model meet another noise than the one it was trained with.
     """
 
-    noise = Corruption()
+    config: object
+    noise: Callable[[Tensor, bool], Tensor] = staticmethod(clean)
 
     def anneal(self, progress: float) -> None:
         """Called before every step with the share of the training that is done; most models need not know."""
 
+    def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
+        """Look at images, ``glimpses`` times where a model takes any; None is as often as it is configured to."""
+        raise NotImplementedError
+
+
+class Reader(Model):
+    """A model that reads glimpses with a crop network and a likelihood, wherever they are."""
+
+    def add_reader(self, config: Config, question: Question) -> None:
+        self.crop = make_crop_network(config, config.size)
+        self.likelihood = make_likelihood(config.likelihood, config.features, question)
+
+    def read(self, images: Images, where: Tensor) -> tuple[Tensor, Tensor]:
+        """What it reads at ``where`` (B, T, 3): logits (B, K), and the glimpses (B, T, C, L, L)."""
+        o = glimpse(images, where, self.config.size)
+        read = self.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, features)
+        return self.likelihood(read), o
+
 
 def make_crop_network(config: Config, size: int) -> nn.Sequential:
-    """g of a model, for pictures of side ``size``."""
+    """g of a configuration, for pictures of side ``size``."""
     return crop_network(
         config.channels, size, config.crop_widths, config.crop_depth, config.features, config.grey,
     )  # fmt: skip
 
 
-def make_likelihood(config: Config, labels: Tensor, many: bool = False) -> nn.Module:
-    """p(y | o_1..T) for ``labels``, long (O,) or (O, O), the class of every combination of objects; ``many``: each
-    class is a question of its own, "is it there?"."""
-    classes = int(labels.max()) + 1
-    if config.likelihood == "pooled":
-        return PooledLikelihood(config.features, classes, many)
-    return AnyLikelihood(config.features, classes) if many else SetLikelihood(config.features, labels)
+class Turn(NamedTuple):
+    """What a policy is told before step ``step`` (0 is the first): q(z_i | c, h_{i-1}), and z_0 .. z_{i-1} so far."""
+
+    step: int
+    posterior: Normal
+    past: list[Tensor]
 
 
-def read_at(model: Model, images: Images, where: Tensor) -> tuple[Tensor, Tensor]:
-    """What a model with a crop network and a likelihood reads at ``where`` (B, T, 3): logits (B, K), and the glimpses
-    (B, T, C, L, L)."""
-    o = glimpse(images, where, model.config.size)
-    read = model.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
-    return model.likelihood(read), o
+class Choice(NamedTuple):
+    """z (B, 3), what the recurrence goes on from; or where (B, 3) = (s, x, y), looked at exactly there: the recurrence
+    then goes on from the nearest z that the model could have drawn."""
+
+    z: Tensor | None
+    where: Tensor | None = None
 
 
-class Saccader(Model):
-    def __init__(self, config: Config, labels: Tensor, many: bool = False):
+Policy = Callable[[Turn], Choice]
+
+
+def mean(turn: Turn) -> Choice:
+    """The mean of q: how a trained saccader looks."""
+    return Choice(turn.posterior.mean)
+
+
+def sample(turn: Turn) -> Choice:
+    """A pathwise sample of q: how one is trained."""
+    return Choice(turn.posterior.sample())
+
+
+def stay(turn: Turn) -> Choice:
+    """The first place, kept for all glimpses."""
+    return Choice(turn.past[0] if turn.past else turn.posterior.mean)
+
+
+@dataclass(frozen=True)
+class Hand:
+    """(s, x, y) by step where somebody overrules a policy."""
+
+    places: Mapping[int, tuple[float, float, float]]
+    otherwise: Policy = mean
+
+    def __call__(self, turn: Turn) -> Choice:
+        if turn.step not in self.places:
+            return self.otherwise(turn)
+        q = turn.posterior.mean
+        return Choice(None, q.new_tensor(self.places[turn.step]).expand_as(q))
+
+
+@dataclass(frozen=True)
+class Given:
+    """Places that ask nobody: where (B, T, 3)."""
+
+    where: Tensor
+
+    def __call__(self, turn: Turn) -> Choice:
+        return Choice(None, self.where[:, turn.step].to(turn.posterior.mean))
+
+
+@dataclass(frozen=True)
+class Anywhere:
+    """Uniform over the image, in frames of scale ``s``; the same places in every call."""
+
+    s: float
+    seed: int = 0
+
+    def __call__(self, turn: Turn) -> Choice:
+        q = turn.posterior.mean
+        rng = Generator().manual_seed((self.seed << 8) + turn.step)
+        return Choice(None, random_places(len(q), 1, self.s, rng)[:, 0].to(q))
+
+
+def random_places(batch: int, steps: int, s: float, generator: Generator | None = None, device=None) -> Tensor:
+    """Uniform over all places that keep a frame of scale ``s`` inside the image: (B, T, 3)."""
+    place = (1 - s) * (2 * torch.rand(batch, steps, 2, generator=generator, device=device) - 1)
+    return torch.cat([torch.full_like(place[..., :1], s), place], -1)
+
+
+def grid_places(batch: int, steps: int, s: float) -> Tensor:
+    """Evenly over the image, row by row, in the coarsest grid of at least T cells: (B, T, 3)."""
+    side = math.ceil(math.sqrt(steps))
+    centre = (torch.arange(side) + 0.5) * (2 / side) - 1
+    y, x = torch.meshgrid(centre, centre, indexing="ij")
+    places = torch.stack([torch.full_like(x, s), x, y], -1).flatten(0, 1)[:steps]
+    return places.expand(batch, -1, -1)
+
+
+def coarse_to_fine(batch: int, steps: int) -> Tensor:
+    """The whole image first, then its quarters, then theirs: (B, T, 3)."""
+    levels, count = [], 0
+    while count < steps:
+        side = 2 ** len(levels)
+        levels.append(grid_places(batch, side**2, 1 / side))
+        count += side**2
+    return torch.cat(levels, 1)[:, :steps]
+
+
+def seeded_by(c: Tensor) -> Generator:
+    """A generator on the device of proxies ``c``, seeded with their grey levels: the same images, the same chance."""
+    grey = (c.detach().float() * 255).round().to(torch.uint8).cpu()
+    return Generator(c.device).manual_seed(zlib.crc32(grey.numpy().tobytes()))
+
+
+class Roll(NamedTuple):
+    """T saccades, step by step. proxy: what each step was shown, broadcasts to (T, B, C, J, J); where: (B, T, 3), the
+    glimpses; z: (T, B, 3); hidden: h_{i-1} (T, B, D); posterior, prior: a :class:`~vsacc.vrnn.Normal` a step."""
+
+    proxy: Tensor
+    where: Tensor
+    z: Tensor
+    hidden: Tensor
+    posterior: list[Normal]
+    prior: list[Normal]
+
+    @property
+    def kl(self) -> Tensor:
+        """KL(q || p) of each step in nats, (T, B)."""
+        return torch.stack([kl_normal(q, p) for q, p in zip(self.posterior, self.prior, strict=True)])
+
+
+class Saccader(Reader):
+    """Variational saccading, as configured by :class:`Config`."""
+
+    def __init__(self, config: Config, question: Question):
         super().__init__()
         self.config = config
-        self.noise = Corruption(config.noise, 0.0, config.noise_level)
         self.vrnn = VRNN(
             config.channels, config.proxy, config.proxy_widths, config.hidden,
             config.posterior, config.inhibition, config.scale, config.sigma, config.bright,
         )  # fmt: skip
-        self.crop = make_crop_network(config, config.size)
-        self.likelihood = make_likelihood(config, labels, many)
+        self.add_reader(config, question)
 
     def anneal(self, progress: float) -> None:
         """Look broadly first: places scatter and frames are wide, less and less over the first half of a training."""
@@ -121,25 +248,33 @@ class Saccader(Model):
         c, *seen = (part.unflatten(0, frames.shape[:2]) for part in (c, *self.vrnn.observe(c)))
         return c, [Features(*view) for view in zip(*seen, strict=True)]
 
-    def saccade(self, features: Features, state: State) -> tuple[Saccade, State]:
-        """Step i: draw z_i (its mean in evaluation) and move on to h_i."""
-        posterior, prior = self.vrnn.posterior(features, state), self.vrnn.prior(state)
-        z = posterior.sample() if self.training else posterior.mean
-        return Saccade(z, posterior, prior, state), self.vrnn.recur(features, z, state)
+    def roll_out(self, images: Images, steps: int, policy: Policy = mean) -> Roll:
+        """Decide T places, without looking there: z_i depends on the proxy alone, never on what a glimpse showed."""
+        c, views = self.see(images, steps)
+        state, overruled = self.vrnn.start(images.shape[0]), {}
+        z: list[Tensor] = []
+        hidden, posterior, prior = [], [], []
+        for step, features in enumerate(views):
+            posterior.append(self.vrnn.posterior(features, state))
+            prior.append(self.vrnn.prior(state))
+            choice = policy(Turn(step, posterior[-1], z))
+            if choice.where is not None:
+                overruled[step] = choice.where
+            z.append(self.vrnn.latent(choice.where) if choice.z is None else choice.z)
+            hidden.append(state.hidden)
+            state = self.vrnn.recur(features, z[-1], state)
+        where = self.vrnn.where(torch.stack(z, 1))  # (B, T, 3)
+        for step, place in overruled.items():
+            where[:, step] = place
+        return Roll(c, where, torch.stack(z), torch.stack(hidden), posterior, prior)
 
-    def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
+    def forward(self, images: Tensor | Images, glimpses: int | None = None, policy: Policy | None = None) -> Output:
+        """``policy``: who chooses the places; None is a sample in training and the mean in evaluation."""
         images = as_pyramid(images)
-        c, views = self.see(images, glimpses or self.config.glimpses)
-        steps, state = [], self.vrnn.start(images.shape[0])
-        for features in views:
-            step, state = self.saccade(features, state)
-            steps.append(step)
-        # z_i depends on the proxy alone, never on what a glimpse showed: everything else happens for all i at once.
-        where = self.vrnn.where(torch.stack([step.z for step in steps], 1))  # (B, T, 3)
-        images.prefetch(where, self.config.size)  # a disk fetches it while log p(c) and the KL are computed
-        log_c = self.vrnn.log_proxy(
-            c, torch.stack([step.z for step in steps]), torch.stack([step.state.hidden for step in steps])
-        )
-        kl = torch.stack([kl_normal(step.posterior, step.prior) for step in steps])  # (T, B)
-        logits, o = read_at(self, images, where)
-        return Output(logits, where, o, {"log_c": log_c.sum(0), "kl": kl.sum(0)})
+        policy = policy or (sample if self.training else mean)
+        roll = self.roll_out(images, glimpses or self.config.glimpses, policy)
+        images.prefetch(roll.where, self.config.size)  # a disk fetches it while log p(c) and the KL are computed
+        log_c = self.vrnn.log_proxy(roll.proxy, roll.z, roll.hidden)
+        kl = roll.kl
+        logits, o = self.read(images, roll.where)
+        return Output(logits, roll.where, o, {"log_c": log_c.sum(0), "kl": kl.sum(0)})

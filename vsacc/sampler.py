@@ -18,7 +18,6 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 class Pyramid(NamedTuple):
@@ -215,22 +214,3 @@ def area_matrix(pixels: int, extent: float, cells: int, device: torch.device) ->
     overlap = torch.minimum(edges[1:, None], left + 1) - torch.maximum(edges[:-1, None], left)
     share = overlap.clamp(min=0)
     return (share / share.sum(1, keepdim=True)).float().to(device)
-
-
-def upscale(images: Tensor, side: int, rows: int = 64) -> Tensor:
-    """Bilinear enlargement of uint8 (B, C, h, w) to (B, C, side, side), a few rows at a time to bound the floats."""
-    check_images(images)
-    small = images.float()
-    down = bilinear_matrix(images.shape[-2], side, images.device)  # (side, h)
-    across = bilinear_matrix(images.shape[-1], side, images.device).T  # (w, side)
-    out = torch.empty(*images.shape[:2], side, side, dtype=torch.uint8, device=images.device)
-    for start in range(0, side, rows):
-        out[:, :, start : start + rows] = (down[start : start + rows] @ small @ across).round_()
-    return out
-
-
-@lru_cache(maxsize=64)
-def bilinear_matrix(pixels: int, side: int, device: torch.device) -> Tensor:
-    """(side, pixels) weights of a bilinear enlargement, ``align_corners=False``."""
-    eye = torch.eye(pixels).view(1, 1, pixels, pixels)
-    return F.interpolate(eye, (side, pixels), mode="bilinear", align_corners=False)[0, 0].to(device)

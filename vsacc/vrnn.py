@@ -192,6 +192,12 @@ class VRNN(nn.Module):
         low = self.scale[0]
         return torch.cat([low + (self.scale_top - low) * z[..., :1].sigmoid(), z[..., 1:]], -1)
 
+    def latent(self, where: Tensor) -> Tensor:
+        """The z whose place is ``where`` (..., 3), with s moved into the scales that :meth:`where` can give."""
+        low, top = self.scale[0], self.scale_top
+        share = ((where[..., :1] - low) / (top - low)).clamp(1e-3, 1 - 1e-3)
+        return torch.cat([share.logit(), where[..., 1:]], -1)
+
     def decode(self, z: Tensor, hidden: Tensor) -> Tensor:
         """Mean of p(c | z_i, h_{i-1}): z (..., 3), hidden (..., D) -> (..., C, J, J)."""
         seed = self.seed(torch.cat([self.phi_z(z), hidden], -1)).relu()

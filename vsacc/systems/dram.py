@@ -9,7 +9,7 @@ Two recurrent levels share the work: the lower one reads glimpses and names the 
     r2_t = LSTM(r1_t, r2_{t-1})
     y ~ softmax(O r1_T)
 
-The emission of a laptop is spatial instead, see ``vsacc.systems.emission``, on the context's map: a linear layer does
+The emission of a laptop is spatial instead, see ``vsacc.systems.gaze``, on the context's map: a linear layer does
 not begin to localise within its few thousand steps. The convolutions are the workbook's own crop network.
 
 Nothing leads from the context to r1 but the places, so it cannot answer by itself. The class is trained by
@@ -22,13 +22,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..reading import crop_network
+from ..reading import Question, crop_network
 from ..saccader import Model, Output
 from ..sampler import Images, as_pyramid, proxy
 from ..vrnn import map_network
-from .emission import Dense, Spatial
-from .policy import Policy, stack_terms
-from .retina import Retina
+from . import PURPLE, System
+from .gaze import Dense, Policy, Retina, Spatial, stack_terms
 
 
 @dataclass(frozen=True)
@@ -45,20 +44,16 @@ class DramConfig:
     features: int = 128  # of a glimpse
     widths: tuple[int, ...] = (64, 128)  # of the convolutions over glimpses
     context_widths: tuple[int, ...] = (32, 32)  # of those over the coarse view
-    emission: str = "spatial"  # or "dense", as published; see vsacc.systems.emission
+    emission: str = "spatial"  # or "dense", as published; see vsacc.systems.gaze
     sigma: tuple[float, float] = (0.1, 0.5)  # in the end and in the beginning
     idle: float = 0.1  # share of a training before the places are learned
     grey: float = 0.0  # the level that pixels are measured from
 
 
 class Dram(Model):
-    """Its ``where`` and ``glimpses`` are the retina's finest squares.
+    """Its ``where`` and ``glimpses`` are the retina's finest squares."""
 
-    Args:
-        classes: K.
-    """
-
-    def __init__(self, config: DramConfig, classes: int):
+    def __init__(self, config: DramConfig, question: Question):
         super().__init__()
         self.config = config
         self.retina = Retina(config.size, config.finest, config.scales)
@@ -73,7 +68,7 @@ class Dram(Model):
         self.lower = nn.LSTMCell(config.features, config.hidden)
         self.upper = nn.LSTMCell(config.hidden, config.hidden)
         self.policy = Policy(config.hidden, config.sigma, config.idle)
-        self.action = nn.Linear(config.hidden, classes)
+        self.action = nn.Linear(config.hidden, len(question.classes))
 
     def anneal(self, progress: float) -> None:
         self.policy.anneal(progress)
@@ -97,3 +92,22 @@ class Dram(Model):
             where.append(self.retina.where(place)[:, 0])
             seen.append(squares[:, 0])
         return Output(self.action(lower[0]), torch.stack(where, 1), torch.stack(seen, 1), stack_terms(choices))
+
+
+DRAM = System(
+    name="dram",
+    label="DRAM",
+    says="Two recurrent levels, one reads glimpses and one decides places by reinforcement, from a coarse view on.",
+    reads="coarse view + {} glimpses",
+    colour=PURPLE,
+    marker="X",
+    config=DramConfig,
+    make=Dram,
+    sizes={
+        "quick": DramConfig(),
+        "laptop": DramConfig(),
+        "paper": DramConfig(6, hidden=512, features=512, emission="dense", sigma=(0.1, 0.1), idle=0.0),
+    },
+    changes={"mit5k": {"glimpses": 3, "size": 32, "finest": 0.25, "grey": 0.5}},
+    recipes={(task, "laptop"): {"steps": 4500, "batch": 64} for task in ("one_digit", "identification")},
+)

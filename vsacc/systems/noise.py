@@ -12,13 +12,14 @@ A level is 0 for the proxy as it is. Its unit:
 Shapes: B batch, C channels, J side of the proxy. A pixel is hit in all its channels at once.
 """
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
+
+from ..saccader import seeded_by
 
 
 def gaussian(c: Tensor, levels: Tensor, generator: Generator | None) -> Tensor:
@@ -92,12 +93,6 @@ class Corruption:
         generator = None if training else seeded_by(c)
         share = torch.rand(len(c), generator=generator, device=c.device)
         return KINDS[self.kind](c, self.low + (self.high - self.low) * share, generator)
-
-
-def seeded_by(c: Tensor) -> Generator:
-    """A generator on the device of ``c``, seeded with the grey levels of its pixels."""
-    grey = (c.detach().float() * 255).round().to(torch.uint8).cpu()
-    return Generator(c.device).manual_seed(zlib.crc32(grey.numpy().tobytes()))
 
 
 def describe(kind: str, level: float, side: int) -> str:

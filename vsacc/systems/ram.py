@@ -21,12 +21,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..reading import Question
 from ..saccader import Model, Output
 from ..sampler import Images, as_pyramid
 from ..vrnn import map_network
-from .emission import Dense, Spatial
-from .policy import Policy, stack_terms
-from .retina import Retina
+from . import GREEN, System
+from .gaze import Dense, Policy, Retina, Spatial, stack_terms
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RamConfig:
     channels: int = 1  # C
     hidden: int = 256
     features: int = 128  # of what was seen and of where, each
-    emission: str = "dense"  # or "spatial", see vsacc.systems.emission
+    emission: str = "dense"  # or "spatial", see vsacc.systems.gaze
     widened: float = 1.0  # how many times as wide the retina is in the beginning
     sigma: tuple[float, float] = (0.1, 0.1)  # in the end and in the beginning
     idle: float = 0.0  # share of a training before the policy learns
@@ -52,12 +52,9 @@ class Ram(Model):
     a digit counts as found when the sharpest part of the eye met it.
 
     The first place is uniform over the image in training, as published, and its mean, the centre, in evaluation.
-
-    Args:
-        classes: K.
     """
 
-    def __init__(self, config: RamConfig, classes: int):
+    def __init__(self, config: RamConfig, question: Question):
         super().__init__()
         self.config = config
         self.wide = 1.0
@@ -71,7 +68,7 @@ class Ram(Model):
             self.periphery = map_network(config.channels, 2, (16, 16))
         self.emit = Spatial(config.hidden, 16, config.size // 2) if self.spatial else Dense(config.hidden)
         self.policy = Policy(config.hidden, config.sigma, config.idle)
-        self.action = nn.Linear(config.hidden, classes)
+        self.action = nn.Linear(config.hidden, len(question.classes))
         self.wake()
 
     @torch.no_grad()
@@ -122,3 +119,19 @@ class Ram(Model):
         """One glimpse: (B, k, C, g, g), (B, 2), h_{t-1} (B, D) -> h_t (B, D)."""
         both = torch.cat([self.seen(squares - self.config.grey), self.place(place)], -1)
         return (self.recall(state) + self.take(self.join(both).relu())).relu()
+
+
+LAPTOP = RamConfig(emission="spatial", widened=1.5, sigma=(0.1, 0.2), idle=0.1)
+RAM = System(
+    name="ram",
+    label="RAM",
+    says="A recurrent network moves an eye of three scales by reinforcement; the class comes after the last look.",
+    reads="{} glimpses of 3 scales",
+    colour=GREEN,
+    marker="P",
+    config=RamConfig,
+    make=Ram,
+    sizes={"quick": LAPTOP, "laptop": LAPTOP, "paper": RamConfig()},
+    changes={"mit5k": {"glimpses": 4, "size": 24, "grey": 0.5}},
+    recipes={(task, "laptop"): {"steps": 4500, "batch": 64} for task in ("one_digit", "identification")},
+)

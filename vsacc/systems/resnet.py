@@ -14,13 +14,16 @@ Shapes: B batch, C channels, K classes, N crops.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..reading import Question
 from ..saccader import Model, Output
-from ..sampler import Images, as_pyramid, proxy
+from ..sampler import Images, as_pyramid
+from . import BLUE, SKY, System
 
 FEATURES = 256
 GRID = 12  # crops along each axis
@@ -38,50 +41,50 @@ def network(channels: int, outputs: int) -> nn.Module:
     return net
 
 
+@dataclass(frozen=True)
+class WholeConfig:
+    channels: int = 1  # C
+
+
 class WholeResNet(Model):
-    """ResNet-18 on the image as a whole.
+    """ResNet-18 on the image as a whole, at its own size, in float."""
 
-    Args:
-        classes: K.
-        channels: C.
-        side: the image is area-averaged to this side first; None runs it at its own size, in float.
-    """
-
-    def __init__(self, classes: int, channels: int = 1, side: int | None = None):
+    def __init__(self, config: WholeConfig, question: Question):
         super().__init__()
-        self.net, self.side = network(channels, classes), side
+        self.config, self.net = config, network(config.channels, len(question.classes))
 
-    def forward(self, images: Tensor | Images) -> Output:
-        images = as_pyramid(images)
-        dtype = self.net.conv1.weight.dtype
-        seen = images.level(0).to(dtype) / 255 if self.side is None else proxy(images, self.side).to(dtype)
+    def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
+        seen = as_pyramid(images).level(0).to(self.net.conv1.weight.dtype) / 255
         return Output(self.net(seen), None, None, {})
 
 
+@dataclass(frozen=True)
+class CropsConfig:
+    """chunk: crops read and run at once, over all images and at least one of each; None is all of them, naively. As
+    many as an image has are what a CPU's memory bears at 2528 x 2528, and enough for batch norm."""
+
+    channels: int = 1  # C
+    chunk: int | None = GRID**2
+
+
 class CropsResNet(Model):
-    """ResNet-18 on 12 x 12 crops, features summed.
+    """ResNet-18 on 12 x 12 crops, features summed."""
 
-    Args:
-        classes: K.
-        channels: C.
-        chunk: crops read and run at once, over all images and at least one of each; None is all of them, naively.
-    """
-
-    def __init__(self, classes: int, channels: int = 1, chunk: int | None = 16):
+    def __init__(self, config: CropsConfig, question: Question):
         super().__init__()
-        self.crop, self.chunk = network(channels, FEATURES), chunk
+        self.config, self.crop = config, network(config.channels, FEATURES)
         self.head = nn.Sequential(
             nn.BatchNorm1d(FEATURES), nn.ReLU(), nn.Linear(FEATURES, FEATURES),
-            nn.BatchNorm1d(FEATURES), nn.ReLU(), nn.Linear(FEATURES, classes),
+            nn.BatchNorm1d(FEATURES), nn.ReLU(), nn.Linear(FEATURES, len(question.classes)),
         )  # fmt: skip
 
-    def forward(self, images: Tensor | Images) -> Output:
+    def forward(self, images: Tensor | Images, glimpses: int | None = None) -> Output:
         """The images must not change before the backward pass, which may read them again."""
         images = as_pyramid(images)
         rows, cols = (tiles.to(self.crop.conv1.weight.device) for tiles in crop_grid(*images.sizes[0]))
-        if self.chunk is None:
+        if self.config.chunk is None:
             return Output(self.head(self.features(images, rows, cols)), None, None, {})
-        step = max(1, self.chunk // images.shape[0])
+        step = max(1, self.config.chunk // images.shape[0])
         total = torch.zeros((), device=rows.device)
         for some in zip(rows.split(step), cols.split(step), strict=True):
             total = total + checkpoint(
@@ -121,3 +124,48 @@ def running_statistics_kept(net: nn.Module) -> Iterator[None]:
     finally:
         for module, momentum in norms.items():
             module.momentum = momentum
+
+
+WHOLE = System(
+    name="resnet18",
+    label="ResNet-18",
+    says="ResNet-18 on all pixels of the image.",
+    reads="every pixel",
+    colour=BLUE,
+    marker="^",
+    config=WholeConfig,
+    make=WholeResNet,
+    sizes=dict.fromkeys(("quick", "laptop", "paper"), WholeConfig()),
+    recipes={
+        # On a CPU a step of a whole ResNet takes as long as many of the others'.
+        ("one_digit", "laptop"): {"steps": 300, "batch": 32, "learning_rate": 1e-3},
+        ("identification", "laptop"): {"steps": 600, "batch": 32, "learning_rate": 1e-3},
+        # Full-resolution activations: as many images as a GPU of 80 GB holds.
+        ("identification_2528", "quick"): {"steps": 1, "batch": 2, "evaluated": 2},
+        ("identification_2528", "laptop"): {"steps": 100, "batch": 2, "evaluated": 100},
+        ("identification_2528", "paper"): {"steps": 6_000, "batch": 32},
+    },
+)
+CROPS = System(
+    name="resnet18_144",
+    label="ResNet-18, 144 crops",
+    says="ResNet-18 on 144 crops that tile the image, their features summed.",
+    reads="every pixel",
+    colour=SKY,
+    marker="s",
+    config=CropsConfig,
+    make=CropsResNet,
+    sizes=dict.fromkeys(("quick", "laptop", "paper"), CropsConfig()),
+    recipes={
+        ("identification_2528", "quick"): {"steps": 1, "batch": 2, "evaluated": 2},
+        ("identification_2528", "laptop"): {"steps": 30, "batch": 2, "evaluated": 100},
+        ("identification_2528", "paper"): {"steps": 6_000, "batch": 32},
+        ("megapixel", "quick"): {"steps": 1, "batch": 2, "evaluated": 2},
+        ("megapixel", "laptop"): {"steps": 10, "batch": 2, "evaluated": 100},
+        ("megapixel", "paper"): {"steps": 8_000, "batch": 32},
+        # A step of 144 crops takes as long as many of the others'.
+        ("mit5k", "quick"): {"steps": 1, "batch": 2, "validations": 0},
+        ("mit5k", "laptop"): {"steps": 30, "batch": 4, "learning_rate": 1e-3, "validations": 0},
+        ("mit5k", "paper"): {"steps": 2_000, "batch": 8},
+    },
+)

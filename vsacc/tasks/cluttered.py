@@ -4,26 +4,30 @@ The protocol is that of RAM and DRAM (Mnih et al. 2014, Ba et al. 2015), which t
 28 x 28 digits at independent uniform places (overlap allowed), 8 distractors of 8 x 8 pixels cut from digits;
 everything is additive and clipped. A larger canvas is the same image bilinearly enlarged, as in the paper.
 
-An image is a function of (task, split, seed, index of the batch) alone: the layout is drawn on the CPU, the
+An image is a function of (clutter, split, seed, index of the batch) alone: the layout is drawn on the CPU, the
 rendering runs on the device that holds the digits, so every device sees the same images.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..local.seeds import derive
-from ..sampler import Pyramid, build_pyramid, upscale
-from .mnist import Digits
+from ..images.canvases import upscale
+from ..reading import Question
+from ..sampler import build_pyramid
+from . import ALL, Batch, EndlessSplit, Printed, Recipe, Task, derive
+from .mnist import Digits, load_digits
 
 CANVAS, SPRITE, PATCH = 100, 28, 8  # pixels
+ENLARGED = 2528  # pixels, the paper's large canvas
+LARGE_BATCH = 10  # enlarged images that are measured at once
 DATA = 1  # this stream's purpose among all that derive from one seed
 
 
 @dataclass(frozen=True)
-class Task:
+class Clutter:
     """What is on the canvas and what is asked about it."""
 
     digits: int
@@ -32,78 +36,74 @@ class Task:
     label: str  # "digit", "pair" (unordered) or "sum"
     objects: int = 10  # kinds of object, here the ten digits
 
+    def label_of(self, digits: Tensor) -> Tensor:
+        """The class of long (B, D) digits. Unordered pairs are numbered row by row: 00, 01 ... 09, 11 ... 99."""
+        if self.label == "digit":
+            return digits[:, 0]
+        if self.label == "sum":
+            return digits.sum(1)
+        low, high = digits.amin(1), digits.amax(1)
+        return low * self.objects - low * (low - 1) // 2 + high - low
 
-TASKS = {
-    "one_digit": Task(digits=1, distractors=8, classes=10, label="digit"),
-    "identification": Task(digits=2, distractors=8, classes=55, label="pair"),
-    "sum": Task(digits=2, distractors=0, classes=19, label="sum"),
-}
-
-
-class Batch(NamedTuple):
-    """images: pyramid of uint8 (B, 1, S, S); labels: long (B,); boxes: (B, D, 4) = (x0, y0, x1, y1) in [-1, 1]
-    coordinates, the 28 x 28 sprite of each digit; digits: long (B, D), what stands in each box."""
-
-    images: Pyramid
-    labels: Tensor
-    boxes: Tensor
-    digits: Tensor
-
-
-def label_of(task: Task, digits: Tensor) -> Tensor:
-    """The class of long (B, D) digits. Unordered pairs are numbered row by row: (0,0), (0,1) ... (0,9), (1,1) ..."""
-    if task.label == "digit":
-        return digits[:, 0]
-    if task.label == "sum":
-        return digits.sum(1)
-    low, high = digits.amin(1), digits.amax(1)
-    return low * task.objects - low * (low - 1) // 2 + high - low
+    @property
+    def question(self) -> Question:
+        """The class of every combination of digits; classes are called "3", "37" for a pair, "10" for a sum."""
+        kinds = torch.arange(self.objects)
+        combinations = torch.cartesian_prod(*[kinds] * self.digits).view(-1, self.digits)
+        names = tuple(map(str, range(self.classes)))
+        if self.label == "pair":
+            names = tuple(f"{low}{high}" for low in range(self.objects) for high in range(low, self.objects))
+        return Question(self.label_of(combinations).view([self.objects] * self.digits), names)
 
 
-def class_names(task: Task) -> tuple[str, ...]:
-    """The classes in order: "3", "37" for a pair, "10" for a sum."""
-    if task.label == "pair":
-        return tuple(f"{low}{high}" for low in range(task.objects) for high in range(low, task.objects))
-    return tuple(map(str, range(task.classes)))
+@dataclass(frozen=True)
+class ClutteredSplit(EndlessSplit):
+    """Images of ``side`` x ``side`` pixels, generated as they are asked for on the device of the digits.
 
-
-def label_table(task: Task) -> Tensor:
-    """The class of every combination of objects: long (O,) for one digit, (O, O) for two."""
-    kinds = torch.arange(task.objects)
-    combinations = torch.cartesian_prod(*[kinds] * task.digits).view(-1, task.digits)
-    return label_of(task, combinations).view([task.objects] * task.digits)
-
-
-def make_batch(task: Task, bank: Digits, size: int, seed: int, index: int = 0, side: int = CANVAS) -> Batch:
-    """Batch number ``index`` of the endless stream ``seed``, on the device of ``bank``.
-
-    Args:
-        task: one of :data:`TASKS`.
-        bank: the split's digits; a training bank and a test bank share none.
-        size: B.
-        side: canvas side S in pixels, >= 100.
+    digits: the split's own; those of training and test share none.
     """
-    rng = torch.Generator().manual_seed(derive(seed, index, DATA))
-    device, count = bank.images.device, len(bank.labels)
 
-    def draw(high: int, *shape: int) -> Tensor:
-        return torch.randint(high, (size, *shape), generator=rng).to(device, non_blocking=True)
+    clutter: Clutter
+    digits: Digits
+    side: int = CANVAS
 
-    chosen, corner = draw(count, task.digits), draw(CANVAS - SPRITE + 1, task.digits, 2)
-    source, cut = draw(count, task.distractors), draw(SPRITE - PATCH + 1, task.distractors, 2)
-    patch_corner = draw(CANVAS - PATCH + 1, task.distractors, 2)
+    @property
+    def protocol(self) -> str:
+        clutter = self.clutter
+        return (
+            f"cluttered MNIST {self.side} x {self.side}, {clutter.digits} digit(s), {clutter.distractors} distractors, "
+            f"{clutter.classes} classes"
+        )
 
-    canvas = torch.zeros(size, CANVAS * CANVAS, dtype=torch.int16, device=device)
-    paste(canvas, corner, bank.images[chosen])
-    paste(canvas, patch_corner, cut_patches(bank.images, source, cut))
-    images = canvas.clamp_(max=255).to(torch.uint8).view(size, 1, CANVAS, CANVAS)
-    if side != CANVAS:
-        images = upscale(images, side)
+    def draw(self, size: int, seed: int, index: int, part: slice = ALL) -> Batch:
+        rng = torch.Generator().manual_seed(derive(seed, index, DATA))
+        bank, clutter = self.digits, self.clutter
+        device, count = bank.images.device, len(bank.labels)
 
-    digits = bank.labels[chosen]
-    first = corner.flip(-1) * (2 / CANVAS) - 1  # (row, column) -> (x, y)
-    boxes = torch.cat([first, first + SPRITE * 2 / CANVAS], -1)  # (B, D, 4)
-    return Batch(build_pyramid(images), label_of(task, digits), boxes, digits)
+        def draw(high: int, *shape: int) -> Tensor:  # of the whole batch, whatever the part
+            return torch.randint(high, (size, *shape), generator=rng)[part].to(device, non_blocking=True)
+
+        chosen, corner = draw(count, clutter.digits), draw(CANVAS - SPRITE + 1, clutter.digits, 2)
+        source, cut = draw(count, clutter.distractors), draw(SPRITE - PATCH + 1, clutter.distractors, 2)
+        patch_corner = draw(CANVAS - PATCH + 1, clutter.distractors, 2)
+
+        canvas = torch.zeros(len(chosen), CANVAS * CANVAS, dtype=torch.int16, device=device)
+        paste(canvas, corner, bank.images[chosen])
+        paste(canvas, patch_corner, cut_patches(bank.images, source, cut))
+        images = canvas.clamp_(max=255).to(torch.uint8).view(-1, 1, CANVAS, CANVAS)
+        if self.side != CANVAS:
+            images = upscale(images, self.side)
+        digits = bank.labels[chosen]
+        return Batch(build_pyramid(images), clutter.label_of(digits), sprite_boxes(corner, CANVAS), digits)
+
+    def fixed(self, count: int | None = None) -> Iterator[Batch]:
+        if self.side == CANVAS:
+            yield from super().fixed(count)
+            return
+        for batch in replace(self, side=CANVAS).fixed(count):
+            for some in torch.arange(len(batch.labels)).split(LARGE_BATCH):
+                large = build_pyramid(upscale(batch.images.level(0)[some], self.side))
+                yield Batch(large, batch.labels[some], batch.boxes[some], batch.objects[some])
 
 
 def paste(canvas: Tensor, corner: Tensor, sprites: Tensor) -> None:
@@ -121,3 +121,64 @@ def cut_patches(images: Tensor, source: Tensor, cut: Tensor) -> Tensor:
     rows = cut[..., 0, None] + side  # (B, D, 8)
     cols = cut[..., 1, None] + side
     return images[source[..., None, None], rows[..., :, None], cols[..., None, :]]
+
+
+def sprite_boxes(corner: Tensor, side: int) -> Tensor:
+    """(row, column) corners (..., 2) of 28 x 28 sprites -> boxes (..., 4) in [-1, 1] coordinates."""
+    first = corner.flip(-1) * (2 / side) - 1  # (row, column) -> (x, y)
+    return torch.cat([first, first + SPRITE * 2 / side], -1)
+
+
+def cluttered(name: str, clutter: Clutter, published: tuple[Printed, ...] = (), side: int = CANVAS, **recipes) -> Task:
+    """A task on cluttered canvases; ``recipes`` are changes to those of identification, by profile."""
+
+    def opener(split: str, device: torch.device | str, profile: str) -> ClutteredSplit:
+        return ClutteredSplit(clutter, load_digits(split).to(device), side)
+
+    common = {
+        "quick": Recipe(steps=60, batch=32, evaluated=500),
+        "laptop": Recipe(steps=4500),
+        "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
+    }
+    return Task(name, clutter.question, opener, common | recipes, published=published)
+
+
+PAIR = Clutter(digits=2, distractors=8, classes=55, label="pair")
+# Published: Ramapuram et al. 2018, Table 1. What it says of RAM and DRAM it quotes from Ba et al. 2015.
+ONE_DIGIT = cluttered(
+    "one_digit",
+    Clutter(digits=1, distractors=8, classes=10, label="digit"),
+    laptop=Recipe(steps=1500),
+    paper=Recipe(steps=20_000, batch=256, learning_rate=1e-3),
+)
+IDENTIFICATION = cluttered(
+    "identification",
+    PAIR,
+    (
+        Printed(100, "resnet18", "resnet18 - full image", 0.974, 0.003),
+        Printed(100, "ram", "RAM", 0.93, None),
+        Printed(100, "dram", "DRAM", 0.95, None),
+        Printed(100, "saccader", "variational saccading", 0.9542, 0.002),
+    ),
+)
+SUM = cluttered(
+    "sum",
+    Clutter(digits=2, distractors=0, classes=19, label="sum"),
+    (
+        Printed(100, "resnet18", "resnet18 - full image", 0.9986, 0.01),
+        Printed(100, "ram", "RAM", 0.91, None),
+        Printed(100, "dram", "DRAM", 0.975, None),
+        Printed(100, "saccader", "variational saccading", 0.972, 0.04),
+    ),
+)
+IDENTIFICATION_2528 = cluttered(
+    "identification_2528",
+    PAIR,
+    (
+        Printed(2528, "resnet18_144", "resnet18 - 144 crops", 0.973, 0.006),
+        Printed(2528, "saccader", "variational saccading", 0.9523, 0.03),
+    ),
+    side=ENLARGED,
+    quick=Recipe(steps=4, batch=4, evaluated=20),
+    laptop=Recipe(steps=1500, batch=16, evaluated=1000),
+)

@@ -18,9 +18,11 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..local.seeds import derive
-from ..sampler import Pyramid
-from .megapixel_render import SPRITE, render
+from ..images.canvases import SPRITE, render
+from ..reading import Question
+from . import ALL_PIXELS, Batch, FiniteSplit, Peer, Recipe, Task, derive
+from .cluttered import sprite_boxes
+from .mnist import Digits, load_digits
 
 DIGITS, SAME = 5, 3  # in an image, and how many of them show its majority
 PATTERNS = 50  # different scribbles in a split
@@ -29,21 +31,12 @@ SEED, SCENES = 0, 4  # of the data set; this stream's purpose among all that der
 
 
 @dataclass(frozen=True)
-class Task:
+class Scribbled:
     """What is on the canvas and what is asked about it."""
 
     side: int = 1500  # pixels; below 140 four digits may leave no place for the fifth
     scribbles: int = 50
     label: str = "majority"  # or "max" (the largest digit), "top" (the topmost one), "multi" (all that are there)
-
-
-TASKS = {
-    "megapixel": Task(),
-    "megapixel_easy": Task(side=500, scribbles=0),
-    "megapixel_max": Task(label="max"),
-    "megapixel_top": Task(label="top"),
-    "megapixel_multi": Task(label="multi"),
-}
 
 
 class Scenes(NamedTuple):
@@ -65,20 +58,20 @@ class Scenes(NamedTuple):
         return Scenes(*(part.to(device) for part in self))
 
 
-def make_scenes(task: Task, split: str, labels: Tensor) -> tuple[Scenes, Tensor]:
+def make_scenes(canvas: Scribbled, split: str, labels: Tensor) -> tuple[Scenes, Tensor]:
     """The scenes of a split and its patterns, uint8 (50, 28, 28), on the CPU; always the same.
 
     Args:
         split: "train", "validation" or "test".
         labels: long (M,), the classes of the bank of digits.
     """
-    rng = torch.Generator().manual_seed(derive(SEED, list(COUNTS).index(split), task.side, SCENES))
+    rng = torch.Generator().manual_seed(derive(SEED, list(COUNTS).index(split), canvas.side, SCENES))
     count = COUNTS[split]
     digits = draw_digits(labels.cpu(), count, rng)
-    corners = draw_corners(count, task.side, rng)
+    corners = draw_corners(count, canvas.side, rng)
     patterns = draw_patterns(rng)
-    chosen = torch.randint(PATTERNS, (count, task.scribbles), generator=rng)
-    places = torch.randint(SPRITE, task.side - SPRITE, (count, task.scribbles, 2), generator=rng)
+    chosen = torch.randint(PATTERNS, (count, canvas.scribbles), generator=rng)
+    places = torch.randint(SPRITE, canvas.side - SPRITE, (count, canvas.scribbles, 2), generator=rng)
     return Scenes(digits.int(), corners.short(), chosen.to(torch.uint8), places.short()), patterns
 
 
@@ -128,24 +121,6 @@ def draw_patterns(rng: Generator) -> Tensor:
     return (255 * level * (stroke | second)).to(torch.uint8)
 
 
-def draw(side: int, images: Tensor, patterns: Tensor, scenes: Scenes) -> Pyramid:
-    """The images of some scenes, pyramid of uint8 (B, 1, side, side), on the device that holds everything.
-
-    Args:
-        images: uint8 (M, 28, 28), the bank of digits.
-        patterns: uint8 (50, 28, 28).
-    """
-    sprites = torch.cat([images[scenes.digits.long()], patterns[scenes.scribbles.long()]], 1)  # (B, 5 + S, 28, 28)
-    corners = torch.cat([scenes.digit_corners, scenes.scribble_corners], 1).long()
-    return render(side, sprites, corners)
-
-
-def boxes_of(side: int, scenes: Scenes) -> Tensor:
-    """The sprites of the five digits, float (N, 5, 4) = (x0, y0, x1, y1) in [-1, 1] coordinates."""
-    first = scenes.digit_corners.flip(-1) * (2 / side) - 1  # (row, column) -> (x, y)
-    return torch.cat([first, first + SPRITE * 2 / side], -1)
-
-
 def labels_of(label: str, digits: Tensor, corners: Tensor) -> Tensor:
     """The answers for long (N, 5) digits at (row, column) corners (N, 5, 2): long (N,), or of "multi" bool (N, 10)."""
     present = torch.nn.functional.one_hot(digits, 10).sum(1)  # (N, 10)
@@ -158,5 +133,76 @@ def labels_of(label: str, digits: Tensor, corners: Tensor) -> Tensor:
     return present.argmax(1)
 
 
-def class_names() -> tuple[str, ...]:
-    return tuple(map(str, range(10)))
+@dataclass(frozen=True)
+class MegapixelSplit(FiniteSplit):
+    """Scenes that are drawn as they are asked for, on the device that holds the digits.
+
+    patterns: uint8 (50, 28, 28). The boxes are those of all five digits, whichever of them the label depends on.
+    """
+
+    canvas: Scribbled
+    digits: Digits
+    patterns: Tensor
+    scenes: Scenes
+
+    @property
+    def protocol(self) -> str:
+        canvas = self.canvas
+        return (
+            f"megapixel MNIST {canvas.side} x {canvas.side}, 5 digits, {canvas.scribbles} scribbles, "
+            f"label {canvas.label}, {len(self)} images of our own drawing"
+        )
+
+    def __len__(self) -> int:
+        return len(self.scenes.digits)
+
+    def take(self, places: Tensor) -> Batch:
+        scenes = self.scenes.take(places.to(self.digits.labels.device))
+        digits = scenes.digits.long()
+        sprites = torch.cat(
+            [self.digits.images[digits], self.patterns[scenes.scribbles.long()]], 1
+        )  # (B, 5 + S, 28, 28)
+        corners = torch.cat([scenes.digit_corners, scenes.scribble_corners], 1).long()
+        labels = labels_of(self.canvas.label, self.digits.labels[digits], scenes.digit_corners)
+        boxes = sprite_boxes(scenes.digit_corners, self.canvas.side)  # (B, 5, 4)
+        return Batch(render(self.canvas.side, sprites, corners), labels, boxes)
+
+
+def megapixel(name: str, canvas: Scribbled, published: tuple[Peer, ...] = (), **recipes: Recipe) -> Task:
+    """A task on these canvases; ``recipes`` are changes to those of 1500 x 1500, by profile."""
+
+    def opener(split: str, device: torch.device | str, profile: str) -> MegapixelSplit:
+        digits = load_digits(split).to(device)
+        scenes, patterns = make_scenes(canvas, split, digits.labels)
+        return MegapixelSplit(canvas, digits, patterns.to(device), scenes.to(device))
+
+    common = {  # 1500 x 1500: a laptop shows that it runs, in too few steps to learn anything
+        "quick": Recipe(steps=6, batch=8, evaluated=40),
+        "laptop": Recipe(steps=150, batch=32, evaluated=None),
+        # 500 epochs of 5000 images in batches of 128, as published.
+        "paper": Recipe(steps=19_500, learning_rate=1e-3, evaluated=None),
+    }
+    question = Question(torch.arange(10), tuple(map(str, range(10))), canvas.label == "multi")
+    return Task(name, question, opener, common | recipes, published=published)
+
+
+def iterative_patch_selection(accuracy: float) -> Peer:
+    run = "log of an independent run, 1500 x 1500, 5000 images (Riffi-Aslett et al. 2024); its scribbles are curves"
+    return Peer("iterative patch selection (2023)", ALL_PIXELS, accuracy, run)
+
+
+CURVE = "test curve in the authors' repository, idiap/attention-sampling"
+MEGAPIXEL = megapixel(
+    "megapixel",
+    Scribbled(),
+    (Peer("attention sampling (2019)", "coarse view + 10 patches", 0.80, CURVE), iterative_patch_selection(0.991)),
+)
+MEGAPIXEL_EASY = megapixel(
+    "megapixel_easy",
+    Scribbled(side=500, scribbles=0),
+    quick=Recipe(steps=20, batch=16, evaluated=200),
+    laptop=Recipe(steps=1200, batch=64, evaluated=None),
+)
+MEGAPIXEL_MAX = megapixel("megapixel_max", Scribbled(label="max"), (iterative_patch_selection(0.937),))
+MEGAPIXEL_TOP = megapixel("megapixel_top", Scribbled(label="top"), (iterative_patch_selection(0.927),))
+MEGAPIXEL_MULTI = megapixel("megapixel_multi", Scribbled(label="multi"), (iterative_patch_selection(0.819),))

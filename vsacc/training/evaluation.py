@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..images.video import face
 from ..loss import agree, answers, log_likelihood
-from ..tasks.base import Batch
+from ..tasks import Batch
 from .processes import agree_on_buffers, put_together, rank_and_world
 
 
@@ -56,13 +55,13 @@ def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterable[Batch], **options: int) -> Evaluation:
+def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Evaluation:
     """The model, in evaluation mode, on the batches of a split's fixed set.
 
     Of several processes all must call; they take the batches in turn, and each returns what was seen by all.
 
     Args:
-        options: for the model (``glimpses=4`` looks four times).
+        options: for the model (``glimpses=4`` looks four times, ``policy`` says where).
     """
     training, (rank, world) = model.training, rank_and_world()
     model.eval()
@@ -93,9 +92,16 @@ def spread(where: Tensor) -> Tensor:
     return where[..., 1:].std(0).mean()
 
 
-def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval of a share (1927), 95 % by default: it stays inside [0, 1] and is good for few images."""
-    share, unit = right / total, z * z / total
-    middle = (share + unit / 2) / (1 + unit)
-    half = z / (1 + unit) * (share * (1 - share) / total + unit / (4 * total)) ** 0.5
-    return middle - half, middle + half
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson 1927): it stays inside [0, 1] and is good for few images."""
+    from scipy.stats import binomtest  # here: it takes a second that a training need not pay
+
+    return tuple(map(float, binomtest(right, total).proportion_ci(method="wilson")))
+
+
+def face(where: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Glimpse i of a video against the boxes of frame i alone, as pairs of one glimpse and D boxes.
+
+    (B, T, 3), (B, F, D, 4) -> (B, T, 1, 3), (B, T, D, 4); of F frames the first T, which were looked at.
+    """
+    return where.unsqueeze(2), boxes[:, : where.shape[1]]

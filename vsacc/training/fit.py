@@ -1,7 +1,7 @@
-"""Train a model on a task: one loop for every model, device and profile.
+"""Train a model on a task: one loop for every system, task, device and profile.
 
-    python -m vsacc.training.fit --task one_digit --profile laptop --seed 0 --out result.json
-    torchrun --nproc-per-node 4 -m vsacc.training.fit --task identification --profile paper --resume
+    vsacc train --task one_digit --profile laptop --seed 0 --out result.json
+    torchrun --nproc-per-node 4 -m vsacc train --task identification --profile paper --resume
 
 It is one process on one device unless torchrun or srun start more, see :mod:`vsacc.training.processes`.
 
@@ -14,6 +14,7 @@ import argparse
 import math
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -22,20 +23,22 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..local.paths import RUNS, UserError, check_writable, one_sentence_exit
+from ..local.paths import RUNS, UserError, check_writable
 from ..local.record import provenance
-from ..local.seeds import derive
 from ..loss import correct, lower_bound
-from ..systems.models import build_model
-from ..tasks.base import KINDS, Batch, Split, kind_of, open_split
+from ..tasks import Batch, Recipe, Split, derive, open_split
 from .evaluation import evaluate, spread
-from .health import check_health
+from .jobs import Job, build, make_job
 from .processes import launch, part_of, rank_and_world
-from .recipes import Job, Recipe, make_job
 from .weights import save_weights
 
 CHECKPOINT_EVERY = 60  # seconds
 NOISE = 2  # this stream's purpose among all that derive from one seed
+COLLAPSED = 0.04  # spread of the places, in half sides, below which every image is looked at in the same places
+
+
+class Stopped(UserError):
+    """A training that was given up. It is a function of the job, and so a result of it."""
 
 
 class Run(NamedTuple):
@@ -47,12 +50,6 @@ class Run(NamedTuple):
     history: list[dict[str, float]]
     seconds: float
     made: dict
-
-
-def build(job: Job) -> nn.Module:
-    """The job's model with its initial weights, a function of the seed alone."""
-    torch.manual_seed(job.seed)
-    return build_model(job.model, job.config, kind_of(job.task))
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -121,7 +118,7 @@ def fit(
             state["history"].append(row)
             window.clear()
             bar.set_postfix({key: f"{row[key]:.3g}" for key in SHOWN if key in row})
-            check_health(row, job)
+            stop_if_lost(row, recipe)
             now = time.monotonic()
             late, due = fabric.broadcast((now > deadline, now - saved > CHECKPOINT_EVERY))  # process 0 decides for all
             if late or due or state["step"] == last:
@@ -182,6 +179,25 @@ def summarise(fabric, window: list[Tensor], step: int, seconds: float) -> dict[s
     return {"step": step, "seconds": round(seconds, 2), **dict(zip(SHOWN, means, strict=False))}
 
 
+def stop_if_lost(row: dict[str, float], recipe: Recipe) -> None:
+    """Raises Stopped where the bound is no longer a number or every image is looked at in the same places.
+
+    Args:
+        row: of the training's history.
+    """
+    if not math.isfinite(row["loss"]):
+        raise Stopped(
+            f"training stopped at step {row['step']}: the bound is {row['loss']} "
+            f"(log p(y) {row['log_y']:.3g}, log p(c) {row['log_c']:.3g}, KL {row['kl']:.3g}), lower the learning rate."
+        )
+    late = row["step"] >= 0.75 * recipe.steps and row["step"] >= 1000
+    if late and row.get("spread", 1.0) < COLLAPSED:
+        raise Stopped(
+            f"training stopped at step {row['step']}: every image is looked at in the same places "
+            f"(spread {row['spread']:.3f}, mean scale {row['scale']:.2f}), broaden sigma or lower the ELBO's weights."
+        )
+
+
 def write_checkpoint(fabric, path: Path, state: dict) -> None:
     """All or nothing, so that a kill while writing leaves the checkpoint before."""
     temporary = path.with_suffix(".tmp")
@@ -220,18 +236,10 @@ def result(run: Run) -> dict:
     }  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m vsacc.training.fit", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", required=True, help=", ".join(KINDS))
-    parser.add_argument("--profile", default="auto", help="quick, laptop, paper or auto")
-    parser.add_argument("--model", default="saccader")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out", type=Path, help="where the result goes, a .json that is also the card of the weights beside it"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on from where an interrupted run stopped")
-    options = parser.parse_args()
-    job = make_job(options.task, options.profile, options.model, options.seed)
+def command(options: argparse.Namespace) -> None:
+    """``vsacc train``."""
+    task = f"photographs:{options.photographs}" if options.photographs else options.task
+    job = make_job(task, options.profile, options.system, options.seed)
     if options.out:
         check_writable(options.out.parent)
     row = result(run := fit(job, resume=options.resume))
@@ -243,5 +251,12 @@ def main() -> None:
     print(f"{job.name}: " + ", ".join(f"{key} {row[key]}" for key in shown))
 
 
-if __name__ == "__main__":
-    one_sentence_exit(main)
+@contextmanager
+def one_thread():
+    """Sums over several threads depend on how many there are: a run on one is the same on every machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,7 +1,7 @@
 """One training on several devices: how many processes there are, and what each one's share of the work is.
 
-    torchrun --nproc-per-node 4 -m vsacc.training.fit --task identification --profile paper --resume
-    srun --nodes 2 --ntasks-per-node 4 --gres gpu:4 python -m vsacc.training.fit --task identification --profile paper --resume
+    torchrun --nproc-per-node 4 -m vsacc train --task identification --profile paper --resume
+    srun --nodes 2 --ntasks-per-node 4 --gres gpu:4 python -m vsacc train --task identification --profile paper --resume
 
 Without torchrun or srun it is one process on one device, wherever it runs: a notebook can start no others.
 
@@ -27,7 +27,7 @@ def processes_and_nodes() -> tuple[int, int]:
     Raises UserError where SLURM was asked in a way that leaves the processes of a node open.
     """
     # Here, because importing it takes seconds that only a training should pay.
-    from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
     if TorchElasticEnvironment.detect():
         local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
@@ -49,7 +49,7 @@ def launch(precision: str | None = None):
 
     Raises UserError where this node has fewer GPUs than processes.
     """
-    from lightning.fabric import Fabric  # here, see above
+    from lightning_fabric import Fabric  # here, see above
 
     if precision is None:
         precision = "bf16-mixed" if torch.cuda.is_available() else "32-true"

@@ -3,14 +3,15 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..local.paths import WEIGHTS, UserError, write_atomic
-from ..saccader import Config
-from ..systems.models import Plain, build_model, read_config
-from ..tasks.base import kind_of
+from ..saccader import Model
+from ..tasks import Recipe, find_task
+from .jobs import Job, known_system
 
 
 def save_weights(model: nn.Module, card: dict, path: Path, dtype: torch.dtype | None = None) -> None:
@@ -40,16 +41,46 @@ def read_card(path: Path) -> dict:
         raise UserError(f"{card.name} is not a readable card ({error}), fetch it again with git checkout.") from None
 
 
-def open_trained(name: str) -> tuple[nn.Module, dict]:
-    """A committed model of data/weights, ready to look, and its card. Raises UserError where there is none such."""
-    path = WEIGHTS / f"{name}.safetensors"
+def read_config(card: dict) -> Any:
+    """The configuration that a card, or a row, holds. Raises UserError where it is of another version.
+
+    What a card does not name, because it is older than the choice, has its default: the choice that there was.
+    """
+    try:
+        return known_system(card["model"]).read_config(card["config"])
+    except TypeError as error:
+        raise UserError(f"a card's configuration is of another version ({error}), retrain or update.") from None
+
+
+def job_of(card: dict) -> Job | None:
+    """The job that a card, or a row, is the result of; None where this version has no such job."""
+    try:
+        recipe = Recipe(**card["recipe"])
+        return Job(card["task"], card["model"], card["profile"], card["seed"], read_config(card), recipe)
+    except (KeyError, TypeError, UserError):
+        return None
+
+
+def load(name: str | Path) -> Model:
+    """A trained model in evaluation, ready to look.
+
+    Its ``card`` says what it is and how it did, ``classes`` are the names of its classes, ``task`` is that it learned.
+
+    Args:
+        name: of weights that come with vsacc, such as "one_digit-laptop-seed0", or the path of a .safetensors file.
+
+    Raises UserError where there is none such, or card and file do not agree.
+    """
+    path = Path(name) if Path(name).suffix == ".safetensors" else WEIGHTS / f"{name}.safetensors"
     card = read_card(path)
-    config = read_config(card["model"], card["config"])
-    model = build_model(card["model"], config, kind_of(card["task"]))
-    return load_into(model, config, path).eval(), card
+    config, task = read_config(card), find_task(card["task"])
+    model = known_system(card["model"]).build(config, task.question)
+    load_into(model, config, path)
+    model.card, model.task, model.classes = card, task.name, tuple(card.get("classes") or task.question.classes)
+    return model.eval()
 
 
-def load_into(model: nn.Module, config: Config | Plain, path: Path) -> nn.Module:
+def load_into(model: nn.Module, config: Any, path: Path) -> nn.Module:
     """Load weights into a model built from ``config``, in the model's own precision whatever the file's.
 
     Raises UserError unless card, file and model agree.
@@ -58,7 +89,7 @@ def load_into(model: nn.Module, config: Config | Plain, path: Path) -> nn.Module
     from safetensors.torch import load
 
     card = read_card(path)
-    had, wanted = asdict(read_config(card["model"], card["config"])), asdict(config)
+    had, wanted = asdict(read_config(card)), asdict(config)
     if had != wanted:
         differing = sorted(key for key in had.keys() | wanted.keys() if had.get(key) != wanted.get(key))
         theirs, ours = ({key: sizes.get(key) for key in differing} for sizes in (had, wanted))
