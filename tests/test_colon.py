@@ -1,16 +1,15 @@
 """Colon cancer histopathology: files in their true formats, labels, folds and the store."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from scipy.io import savemat
 
+from vsacc.images.store import open_store
 from vsacc.local.paths import UserError
-from vsacc.tasks.base import colon, open_split
-from vsacc.tasks.colon import count_cells, folds_of, index, main, open_colon, prepare, read_image
+from vsacc.tasks import colon, find_task, open_split
+from vsacc.tasks.colon import count_cells, folds_of, index, prepare, read_image
 
 COUNT = 30
 KINDS = ("epithelial", "fibroblast", "inflammatory", "others")
@@ -51,9 +50,7 @@ def published(tmp_path_factory):
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     monkeypatch.setattr(colon, "FOLDER", tmp_path)
-    open_colon.cache_clear()
-    yield tmp_path
-    open_colon.cache_clear()
+    return tmp_path
 
 
 def test_an_image_with_epithelial_cells_is_positive(published):
@@ -104,27 +101,29 @@ def test_a_store_and_its_cross_validation(published, data, capsys):
     assert source in capsys.readouterr().out
     tested, held_out = [], []
     for fold in range(10):
-        store = open_colon(fold)
-        rows = {name: store.rows(name) for name in ("train", "validation", "test")}
-        assert [len(rows[name]) for name in rows] == [24, 3, 3]
-        assert torch.cat(list(rows.values())).sort()[0].equal(torch.arange(COUNT))
-        assert store.labels[rows["test"]].sum() == 1, "ten positives in ten folds"
-        tested += rows["test"].tolist()
-        held_out.append(rows["validation"].tolist())
-    assert sorted(tested) == list(range(COUNT))
-    assert held_out[0] == open_colon(1).rows("test").tolist() and held_out[9] == open_colon(0).rows("test").tolist()
+        rows = [open_split(f"colon:{fold}", name).rows for name in ("train", "validation", "test")]
+        assert [len(part) for part in rows] == [24, 3, 3]
+        assert torch.cat(rows).sort()[0].equal(torch.arange(COUNT))
+        tested.append(rows[2].tolist())
+        held_out.append(rows[1].tolist())
+    assert sorted(row for rows in tested for row in rows) == list(range(COUNT))
+    assert held_out == tested[1:] + tested[:1]
     split = open_split("colon", "test")
-    assert split.protocol == f"{source}, 500 x 500, 2 classes"
+    assert split.protocol == f"{source}, 500 x 500, 2 classes" and split.rows.tolist() == tested[0]
     batch = split.take(torch.arange(3))
-    for image, row in zip(batch.images.level(0), open_colon(0).rows("test").tolist(), strict=True):
+    assert batch.labels.sum() == 1, "ten positives in ten folds"
+    for image, row in zip(batch.images.level(0), tested[0], strict=True):
         assert image[:, 100, 100].tolist() == [200, 7 * (row + 1), 150] and image[:, 0, 499].tolist() == [1, 2, 3]
-    assert prepare(published) == 1 and open_colon.cache_info().hits
+    assert prepare(published) == 1, "again, with nothing to do"
+    assert find_task("colon:3").name == "colon:3" and find_task("colon").name == "colon"
+    for fold in ("10", "-1", "x", ""):
+        with pytest.raises(UserError, match=rf"colon has no fold '{fold}', choose one of 0 to 9\.$"):
+            find_task(f"colon:{fold}")
 
 
 def test_a_whole_set_is_whole(published, data, monkeypatch, capsys):
     monkeypatch.setattr(colon, "COUNT", COUNT)
-    monkeypatch.setattr(sys, "argv", ["colon", "prepare", "--root", str(published)])
-    assert main() == 0
+    assert prepare(published) == 0
     assert "30 images, 10 with epithelial cells" in capsys.readouterr().out
 
 
@@ -146,8 +145,9 @@ def test_damaged_and_missing_images_are_left_out_and_told(tmp_path, data, capsys
     assert prepare(tmp_path / "in") == 1
     told = capsys.readouterr().out
     assert "img2.bmp cannot be read" in told and "img4" in told
-    assert open_colon(0).names == ("img1", "img3", "img5")
-    assert open_colon(0).labels.tolist() == [1, 1, 1], "one cell is enough"
+    store = open_store(data / "stores" / "5")
+    assert store.names == ("img1", "img3", "img5")
+    assert store.labels.tolist() == [1, 1, 1], "one cell is enough"
 
 
 def test_what_is_missing_is_one_sentence(tmp_path, data, monkeypatch):

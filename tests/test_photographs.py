@@ -1,5 +1,6 @@
 """Folders of photographs as people have them: nested, linked, mixed formats, broken files."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -8,11 +9,10 @@ import torch
 from PIL import Image
 
 from vsacc.images.develop import develop_square
-from vsacc.images.store_read import open_store
+from vsacc.images.store import open_store
 from vsacc.local.paths import UserError
-from vsacc.tasks.base import photographs
-from vsacc.tasks.photographs import default_folder, find, main, prepare
-from vsacc.tasks.splits import split_of
+from vsacc.tasks import find_task, mit5k, photographs
+from vsacc.tasks.photographs import find, prepare, split_of
 
 SIDE = 64
 
@@ -99,32 +99,59 @@ def test_prepared_store_holds_the_developed_photographs(root, tmp_path, capsys):
     outside = tmp_path / "o.jpg"
     save(outside)
     (root / "dog" / "out.jpg").symlink_to(outside)
-    folder = prepare(root, SIDE, tmp_path / "store")
-    store = open_store(folder)
+    prepare(root, SIDE, tmp_path / "store")
+    store = open_store(tmp_path / "store")
     assert (list(store.names), store.classes, store.source) == (NAMES, ("cat", "dog"), "photographs of pets")
     images = store.images(torch.arange(5)).level(0)
     for image, name in zip(images, NAMES, strict=True):
         np.testing.assert_array_equal(image, develop_square(root / name, SIDE))
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("cut.jpg cannot be read") and len(printed) == 2
+    assert printed[0].startswith("cut.jpg cannot be read") and len(printed) == 3
     assert printed[1] == "dog/out.jpg leads out of the folder and is not followed."
 
 
-def test_command(root, monkeypatch, capsys, tmp_path):
+@pytest.fixture
+def downloads(tmp_path, monkeypatch):
     monkeypatch.setattr(photographs, "DOWNLOADS", tmp_path / "downloads")
-    monkeypatch.setattr(sys, "argv", ["photographs", "prepare", str(root), "--side", str(SIDE)])
-    main()
-    assert "5 photographs of 2 classes (" in capsys.readouterr().out
-    store = open_store(default_folder(root, SIDE))
-    assert store.sizes[0] == (SIDE, SIDE)
-    assert str(tmp_path) not in (default_folder(root, SIDE) / "manifest.json").read_text()
+    return tmp_path / "downloads"
 
 
-def test_folders_of_the_same_name_have_their_own_stores(tmp_path, monkeypatch):
-    one, two = (default_folder(tmp_path / name / "data", SIDE) for name in "ab")
-    assert one != two and one.name.startswith(f"data-{SIDE}-")
+def test_stores_lie_apart_and_tell_no_path(root, tmp_path, downloads, monkeypatch, capsys):
+    save(tmp_path / "other" / "pets" / "cat" / "a.jpg")
+    prepare(root, SIDE)
+    counts = [[split_of(name) for name in NAMES].count(split) for split in ("train", "validation", "test")]
+    told = capsys.readouterr().out
+    assert "5 photographs of 2 classes (" in told and all(f"{n} " in told for n in counts if n)
     monkeypatch.chdir(tmp_path)
-    assert default_folder("a/data", SIDE) == one
+    prepare(tmp_path / "other" / "pets", SIDE)
+    prepare(root.relative_to(tmp_path), SIDE)
+    manifests = sorted(downloads.glob("stores/*/manifest.json"))
+    assert len(manifests) == 2, "of the same name, told apart; and a relative path is the same folder"
+    assert all(path.parent.name.startswith(f"pets-{SIDE}-") for path in manifests)
+    assert all(str(tmp_path) not in path.read_text() for path in manifests)
+
+
+def test_a_folder_is_a_task(root, tmp_path, downloads, monkeypatch):
+    monkeypatch.setattr(photographs, "SIDE", SIDE)
+    task = find_task(f"photographs:{root}")
+    assert (task.name, task.channels, task.recipes) == (f"photographs:{root}", 3, mit5k.TASK.recipes)
+    assert task.question.classes == ("cat", "dog") and task.question.labels.tolist() == [0, 1]
+    split = task.open("train")
+    assert split.protocol == f"photographs of pets, {SIDE} x {SIDE}, 2 classes"
+    assert [split.store.names[row] for row in split.rows] == [name for name in NAMES if split_of(name) == "train"]
+    prepare(root, 2 * SIDE)
+    prepare(root, SIDE // 2, tmp_path / "mine")
+    assert find_task(f"photographs:{root}").open("train").store.sizes[0] == (2 * SIDE, 2 * SIDE), "the largest"
+    assert find_task(f"photographs:{tmp_path / 'mine'}").open("train").store.sizes[0] == (SIDE // 2, SIDE // 2)
+    with pytest.raises(UserError, match="is not a folder"):
+        find_task(f"photographs:{tmp_path / 'nowhere'}")
+
+
+def test_the_tasks_are_found_without_a_decoder_of_photographs():
+    code = "import sys; from vsacc.tasks import all_tasks; all_tasks(); print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "vsacc.tasks.mit5k" in found
+    assert not {"tifffile", "imagecodecs", "rawpy", "simplejpeg", "PIL", "scipy", "torchvision"} & set(found)
 
 
 def test_side_too_small(root, tmp_path):

@@ -1,42 +1,82 @@
-"""Swedish speed limits: the annotations, the rule, files in every layout, and the store."""
+"""Swedish speed limits: the annotations, the rule, files in every layout, and from a server to a training store."""
+
+import hashlib
+import io
+import zipfile
 
 import numpy as np
 import pytest
 import torch
-from speed_files import KEPT, SETS, annotations, write_frames, write_set
+from PIL import Image
 
+from vsacc.images import download
 from vsacc.images.develop import develop_square
+from vsacc.images.store import open_store
 from vsacc.local.paths import UserError
-from vsacc.tasks.speed_limits import build, describe, index, open_with_boxes
-from vsacc.tasks.speed_limits_labels import CLASSES, Frame, parse_number, read_frames, read_signs
-from vsacc.tasks.speed_limits_labels import Sign as ReadSign
+from vsacc.tasks import open_split, speed_limits
+from vsacc.tasks.speed_limits import CLASSES, index, parse_number, prepare, read_labels
+
+pytest_plugins = "site_files"
+
+LIMIT_50 = "VISIBLE, 64.000000, 48.000000, 32.000000, 24.000000, PROHIBITORY, 50_SIGN;"
+SETS = {  # set: name of a frame: (what its line says, class or None where it is dropped)
+    "Set1": {
+        "1277381616Image000001.jpg": ("", "EMPTY"),
+        "1277381616Image000002.jpg": (LIMIT_50, "50"),
+        "1277381616Image000003.jpg": ("VISIBLE, 9.0, 9.0, 1.0, 1.0, INFORMATION, PEDESTRIAN_CROSSING;", None),
+        "1277381616Image000004.jpg": ("MISC_SIGNS;", "EMPTY"),
+    },
+    "Set2": {
+        "1277381617Image000001.jpg": (LIMIT_50.replace("50_S", "80_S"), "80"),
+        "1277381617Image000002.jpg": (LIMIT_50.replace("VISIBLE", "BLURRED"), None),
+        "1277381617Image000003.jpg": (LIMIT_50.replace("50_S", "70_S") + "MISC_SIGNS;", "70"),
+    },
+}
+KEPT = {f"{part}/{name}": label for part, lines in SETS.items() for name, (_, label) in lines.items() if label}
+
+
+def jpeg(number):
+    """A frame whose every pixel tells its number."""
+    file = io.BytesIO()
+    Image.new("RGB", (128, 96), (20 * number, 100, 255 - 20 * number)).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def annotations(part):
+    return "".join(f"{name}:{words}\n" for name, (words, _) in SETS[part].items())
+
+
+def write_frames(folder, part):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(SETS[part]):
+        (folder / name).write_bytes(jpeg(number))
+
+
+def write_zip(path, part, inside="", names=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as file:
+        for number, name in enumerate(SETS[part]):
+            if names is None or name in names:
+                file.writestr(f"{inside}{name}", jpeg(number))
 
 
 @pytest.fixture
 def root(tmp_path):
-    write_set(tmp_path)
+    """Both sets as attention sampling's script leaves them."""
+    for part in SETS:
+        write_frames(tmp_path / part, part)
+        (tmp_path / part / "annotations.txt").write_text(annotations(part))
     return tmp_path
 
 
 @pytest.fixture
 def lines(tmp_path):
     """Lines -> a file of annotations."""
-
-    def write(*text):
-        path = tmp_path / "annotations.txt"
-        path.write_text("\n".join(text) + "\n")
-        return path
-
-    return write
+    path = tmp_path / "annotations.txt"
+    return lambda *text: path.write_text("\n".join(text) + "\n") and path
 
 
 # Annotations
-
-
-def test_the_lower_right_corner_comes_first(lines):
-    path = lines("a.jpg:VISIBLE, 992.500000, 510.000000, 958.000000, 475.250000, PROHIBITORY, 70_SIGN;")
-    assert read_signs(path) == {"a.jpg": [ReadSign("VISIBLE", "70_SIGN", (958.0, 475.25, 992.5, 510.0))]}
-    assert read_frames(path) == [Frame("a.jpg", 2, (958.0, 475.25, 992.5, 510.0))]
 
 
 def sign(visibility, name, side=10.0):
@@ -65,20 +105,18 @@ def sign(visibility, name, side=10.0):
     ],
 )
 def test_the_rule(lines, words, label):
-    frames = read_frames(lines(f"a.jpg:{words}", "b.jpg:"))
-    assert [CLASSES[frame.label] for frame in frames] == [label, "EMPTY"][label is None :]
+    labels = read_labels(lines(f"a.jpg:{words}", "b.jpg:"))
+    assert [CLASSES[label] for label in labels.values()] == [label, "EMPTY"][label is None :]
 
 
-def test_the_box_is_that_of_the_sign_that_counts(lines):
-    words = "BLURRED, 900.0, 90.0, 0.0, 0.0, PROHIBITORY, 50_SIGN;VISIBLE, 8.0, 9.0, 5.0, 6.0, PROHIBITORY, 50_SIGN;"
-    assert read_frames(lines(f"a.jpg:{words}"))[0].box == (5.0, 6.0, 8.0, 9.0)
-    swapped = "VISIBLE, 5.0, 6.0, 8.0, 9.0, PROHIBITORY, 50_SIGN;"
-    assert read_frames(lines(f"a.jpg:{swapped}"))[0].box == (5.0, 6.0, 8.0, 9.0), "upper left first is as good"
+def test_corners_may_come_in_any_order(lines):
+    larger = "VISIBLE, 992.500000, 510.000000, 958.000000, 475.250000, PROHIBITORY, 70_SIGN;"  # lower right, upper left
+    smaller = "VISIBLE, 5.0, 6.0, 8.0, 9.0, PROHIBITORY, 50_SIGN;"
+    assert read_labels(lines(f"a.jpg:{smaller}{larger}", f"b.jpg:{smaller}")) == {"a.jpg": 2, "b.jpg": 1}
 
 
-@pytest.mark.parametrize(("text", "number"), [("12.500000", 12.5), ("7", 7.0), ("12.5l", 12.5), ("-3.0", -3.0)])
-def test_numbers_with_strays(text, number):
-    assert parse_number(text) == number
+def test_numbers_with_strays():
+    assert [parse_number(text) for text in ("12.500000", "7", "12.5l", "-3.0")] == [12.5, 7, 12.5, -3]
 
 
 @pytest.mark.parametrize(
@@ -93,15 +131,15 @@ def test_numbers_with_strays(text, number):
 )
 def test_a_line_that_cannot_be_read(lines, line, why):
     with pytest.raises(UserError, match=rf"line 3 cannot be read \(.*{why}.*\), fetch the file again\.$"):
-        read_frames(lines("ok.jpg:", "", line))
+        read_labels(lines("ok.jpg:", "", line))
 
 
 def test_files_without_annotations(lines, tmp_path):
     with pytest.raises(UserError, match="names no frames"):
-        read_frames(lines("", " "))
+        read_labels(lines("", " "))
     with pytest.raises(UserError, match=r"cannot be read .No such file"):
-        read_frames(tmp_path / "nowhere.txt")
-    with pytest.raises(UserError, match=r"has no Set1/annotations\.txt, fetch it with python -m"):
+        read_labels(tmp_path / "nowhere.txt")
+    with pytest.raises(UserError, match=r"has no Set1/annotations\.txt, fetch it with vsacc prepare speed-limits"):
         index(tmp_path / "nowhere")
 
 
@@ -116,44 +154,129 @@ def test_files_are_found_in_every_layout(tmp_path, label_folder, frame_folder):
         write_frames(tmp_path / frame_folder.format(part), part)
         (tmp_path / label_folder.format(part)).mkdir(exist_ok=True)
         (tmp_path / label_folder.format(part) / "annotations.txt").write_text(annotations(part))
-    photos, boxes, told = index(tmp_path)
+    photos, told = index(tmp_path)
     assert {photo.name: CLASSES[photo.label] for photo in photos} == KEPT and not told
     assert {photo.name.split("/")[0]: photo.split for photo in photos} == {"Set1": "train", "Set2": "test"}
     assert all(photo.path.parent == tmp_path / frame_folder.format(photo.name.split("/")[0]) for photo in photos)
-    assert boxes == {name: (32.0, 24.0, 64.0, 48.0) for name, label in KEPT.items() if label != "EMPTY"}
 
 
-def test_frames_that_are_missing_are_told(root):
-    (root / "Set2" / "1277381617Image000003.jpg").unlink()
-    (root / "Set2" / "1277381617Image000002.jpg").unlink()  # which the task does not want
-    photos, _, told = index(root)
-    assert len(photos) == len(KEPT) - 1
-    assert told == ["1 of 2 frames of Set2 are missing, the first is 1277381617Image000003.jpg."]
+# From a server
 
 
-def test_a_store_holds_pixels_labels_splits_and_boxes(root, tmp_path):
-    folder = tmp_path / "store"
-    assert build(root, folder, 64, "as a test") == []
-    store, boxes = open_with_boxes(folder)
-    assert {n: CLASSES[k] for n, k in zip(store.names, store.labels, strict=True)} == KEPT
-    assert store.splits == ("train",) * 3 + ("test",) * 2 and store.source == "as a test"
+@pytest.fixture
+def site(tmp_path, monkeypatch, serve):
+    """Both sets in small on a server, the second site of two; its counts and sums count as the published ones."""
+    folder = tmp_path / "site"
+    for part in SETS:
+        write_zip(folder / part / f"{part}Part0.zip", part)
+        (folder / part / "annotations.txt").write_text(annotations(part))
+    server = serve(folder)
+    monkeypatch.setattr(download, "WAITS", (0,))
+    monkeypatch.setattr(speed_limits, "SITES", (f"{server.url}/moved", server.url))
+    monkeypatch.setattr(speed_limits, "COUNTS", (3, 2))
+    monkeypatch.setattr(speed_limits, "FOLDER", tmp_path / "data")
+    sums = {part: hashlib.md5(annotations(part).encode()).hexdigest() for part in SETS}
+    monkeypatch.setattr(speed_limits, "MD5", sums)
+    return server, folder, tmp_path / "data"
+
+
+def zips(server):
+    return [wanted for path, wanted in server.asked if path == "/Set1/Set1Part0.zip"]
+
+
+def test_prepare_fetches_unpacks_and_develops(site, capsys):
+    server, _, data = site
+    assert prepare(data, 64) == 0
+    told = capsys.readouterr().out
+    assert "Swedish speed limits, 3 + 2 frames, in" in told and "another file" not in told
+    wanted = {name.split("/")[1] for name in KEPT}
+    assert {path.name for path in data.rglob("*.jpg")} == wanted, "the frames of the task and no others"
+    store = open_split("speed_limits", "train", profile="laptop").store
+    assert {name: CLASSES[label] for name, label in zip(store.names, store.labels, strict=True)} == KEPT
+    assert store.splits == ("train",) * 3 + ("test",) * 2
     for row, name in enumerate(store.names):
-        assert np.array_equal(store.images(torch.tensor([row])).level(0)[0], develop_square(root / name, 64))
-    # By hand: of 128 x 96 pixels, 32 to 64 across and 24 to 48 down are the second quarters.
-    assert boxes[store.labels > 0].equal(torch.tensor([[[-0.5, -0.5, 0.0, 0.0]]]).expand(3, 1, 4))
-    assert boxes[store.labels == 0].isnan().all() and boxes.shape == (5, 1, 4)
+        path = data / name.replace("/", f"/{name[:4]}Part0/")
+        assert np.array_equal(store.images(torch.tensor([row])).level(0)[0], develop_square(path, 64))
+    asked = len(server.asked)
+    assert prepare(data, 64) == 0 and len(server.asked) == asked, "all is here"
+    split = open_split("speed_limits", "test", profile="laptop")
+    assert split.protocol == "Swedish speed limits, 3 + 2 frames, 64 x 64, 4 classes"
+    assert split.take(torch.arange(2)).labels.tolist() == [3, 2]
 
 
-def test_damaged_frames_are_left_out_and_told(root, tmp_path):
+def test_a_zip_that_broke_off_goes_on_with_the_next_run(site):
+    server, folder, data = site
+    size = (folder / "Set1" / "Set1Part0.zip").stat().st_size
+    head = data / "Set1" / "Set1Part0.zip.part"
+    head.parent.mkdir(parents=True)
+    head.write_bytes((folder / "Set1" / "Set1Part0.zip").read_bytes()[: size // 3])
+    assert prepare(data, 64) == 0
+    assert zips(server) == [f"bytes={size // 3}-"] and not head.exists()
+
+
+@pytest.mark.parametrize("where", ["Set1/Set1Part0.zip", "Set1Part0.zip", "Set1.zip"])
+def test_a_zip_that_is_there_is_not_fetched(site, where):
+    server, _, data = site
+    write_zip(data / where, "Set1", inside="Set1Part0/../deep/")
+    assert prepare(data, 64) == 0 and not zips(server)
+    assert not (data / "deep").exists()
+
+
+def test_a_damaged_zip_is_one_sentence(site):
+    _, _, data = site
+    path = data / "Set1.zip"
+    write_zip(path, "Set1")
+    content = bytearray(path.read_bytes())
+    content[100:400] = bytes(300)
+    for damaged in (bytes(content), bytes(content[:500]), b"<html>moved</html>"):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"Set1\.zip is damaged \(.*\), delete it and run this again\.$"):
+            prepare(data, 64)
+    assert not list(data.rglob("*.jpg.*")) and not (data / "stores").exists()
+
+
+def test_damaged_frames_are_left_out_and_told(site, root, capsys):
     cut = root / "Set1" / "1277381616Image000002.jpg"
     cut.write_bytes(cut.read_bytes()[:-200])
     (root / "Set2" / "1277381617Image000001.jpg").write_bytes(b"no picture")
-    told = build(root, tmp_path / "store", 64, "as a test")
-    assert len(told) == 2 and cut.name in told[0] and "1277381617Image000001.jpg cannot be read" in told[1]
-    store, boxes = open_with_boxes(tmp_path / "store")
-    assert len(store.names) == 3 and boxes.isfinite().all(-1).sum() == 1
+    assert prepare(root, 64) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert cut.name in told[0] and "1277381617Image000001.jpg cannot be read" in told[1]
+    store = open_store(site[2] / "stores" / "64-3-2")
+    assert [CLASSES[label] for label in store.labels] == ["EMPTY", "EMPTY", "70"]
 
 
-def test_counts_in_words():
-    assert describe([747, 684]) == "Swedish speed limits, 747 + 684 frames"
-    assert describe([3, 2]) == "Swedish speed limits, 3 + 2 frames instead of the published 747 + 684"
+def test_what_is_not_the_published_set_is_told(site, capsys):
+    _, folder, data = site
+    with (folder / "Set1" / "annotations.txt").open("a") as file:
+        file.write("1277381616Image000009.jpg:\n")
+    assert prepare(data, 64) == 1
+    told = capsys.readouterr().out
+    assert "annotations.txt is another file than attention sampling was trained with" in told
+    assert "1 of 4 frames of Set1 are missing, the first is 1277381616Image000009.jpg." in told
+    write_zip(folder / "Set1" / "Set1Part0.zip", "Set1", names=["1277381616Image000001.jpg"])
+    other = data.with_name("other")
+    assert prepare(other, 64) == 1
+    assert "Swedish speed limits, 1 + 2 frames instead of the published 3 + 2, in" in capsys.readouterr().out
+
+
+def test_other_counts_are_told_though_nothing_is_missing(site, monkeypatch, capsys):
+    monkeypatch.setattr(speed_limits, "COUNTS", (4, 2))
+    assert prepare(site[2], 64) == 1
+    assert "Swedish speed limits, 3 + 2 frames instead of the published 4 + 2, in" in capsys.readouterr().out
+    protocol = open_split("speed_limits", "train", profile="laptop").protocol
+    assert "instead of the published 4 + 2" in protocol, "and so in every record"
+
+
+def test_a_site_that_has_gone_is_one_sentence(site):
+    _, folder, data = site
+    (folder / "Set2" / "annotations.txt").unlink()
+    with pytest.raises(UserError, match=r"cannot be fetched \(.*404.*\), or put Set2/annotations.txt into .* by hand"):
+        prepare(data, 64)
+
+
+def test_files_without_a_store_are_not_replaced_by_the_stand_in(site):
+    _, _, data = site
+    write_zip(data / "Set1.zip", "Set1")
+    with pytest.raises(UserError, match="are there and no store of them, make it with vsacc prepare speed-limits"):
+        open_split("speed_limits", "train", profile="laptop")

@@ -1,29 +1,30 @@
 """Colon cancer histopathology: 100 H&E stained images of 500 x 500; does one contain an epithelial cell?
 
-    python -m vsacc.tasks.colon prepare [--root DIR]
-
 The task is that of Ilse et al. (ICML 2018) and Katharopoulos and Fleuret (ICML 2019) on CRCHistoPhenotypes
-(Sirinukunwattana et al., IEEE TMI 2016), which is given to those who register, so nothing is fetched here. Files are
-found anywhere below ``--root``, pair by pair:
+(Sirinukunwattana et al., IEEE TMI 2016), which is given to those who register, so nothing is fetched here.
+``vsacc prepare colon`` finds its files anywhere below ``--root``, pair by pair:
 
     Classification/img1/img1.bmp              an image
     Classification/img1/img1_epithelial.mat   MATLAB 5, "detection": (n, 2), the middles of its n epithelial cells
 
-The ten folds of the cross-validation are our own, see :func:`folds_of`; the papers do not list theirs.
+The ten folds of the cross-validation are our own, see :func:`folds_of`; the papers do not list theirs. "colon" is the
+task whose fold 0 is the split "test", "colon:3" that of fold 3.
 """
 
-import argparse
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from ..images.store_read import MANIFEST, Store, open_store
-from ..images.store_write import Photo, write_store
-from ..local.paths import DOWNLOADS, UserError, one_sentence_exit
-from ..local.seeds import derive
+from ..images.store import Store
+from ..images.store_writing import Photo, write_store
+from ..local.paths import DOWNLOADS, UserError
+from ..reading import Question
+from . import Recipe, Task, derive
+from .photographs import PhotoSplit, largest_store
 
 CLASSES = ("no epithelium", "epithelium")
 FOLDER = DOWNLOADS / "colon"
@@ -31,28 +32,46 @@ COUNT, SIDE = 100, 500  # images as published, and pixels of their sides
 FOLDS = 10
 ORDER = 41  # of the images before they are dealt: this stream's purpose among all that derive from one seed
 CELLS = re.compile(r"img(\d+)_epithelial\.mat")
-HELP = "python -m vsacc.tasks.colon prepare"
+HELP = "vsacc prepare colon"
 WHERE = "register at warwick.ac.uk/fac/cross_fac/tia/data/crchistolabelednucleihe for CRCHistoPhenotypes_2016_04_28.zip"
+RECIPES = {
+    "quick": Recipe(steps=20, batch=16, evaluated=None, validations=2),
+    "laptop": Recipe(steps=600, batch=16, learning_rate=1e-3, evaluated=None, validations=10),
+    "paper": Recipe(steps=5_000, batch=16, learning_rate=1e-3, evaluated=None, validations=20),
+}
 
 
-@lru_cache
-def open_colon(fold: int = 0) -> Store:
+def parametrised(fold: str) -> Task:
+    """The task of a fold, "0" to "9". Raises UserError for another one."""
+    if fold not in map(str, range(FOLDS)):
+        raise UserError(f"colon has no fold {fold!r}, choose one of 0 to {FOLDS - 1}.")
+
+    def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
+        store = open_fold(int(fold))
+        return PhotoSplit(store, store.rows(split), None, device)
+
+    return Task(f"colon:{fold}", Question(torch.arange(len(CLASSES)), CLASSES), opener, RECIPES, channels=3)
+
+
+TASK = replace(parametrised("0"), name="colon")
+
+
+def open_fold(fold: int) -> Store:
     """The images, split for one run of the cross-validation: fold number ``fold`` is the split "test", the next one
     "validation", the other eight "train". Raises UserError where no store has been made."""
-    stores = [open_store(path.parent) for path in (FOLDER / "stores").glob(f"*/{MANIFEST}")]
-    if not stores:
+    store = largest_store(FOLDER)
+    if store is None:
         raise UserError(f"the colon cancer images are not here, {WHERE}, unpack it into {FOLDER} and run {HELP}.")
-    store = max(stores, key=lambda store: len(store.names))
-    roles = {f"fold {fold % FOLDS}": "test", f"fold {(fold + 1) % FOLDS}": "validation"}
+    roles = {f"fold {fold}": "test", f"fold {(fold + 1) % FOLDS}": "validation"}
     return store._replace(splits=tuple(roles.get(name, "train") for name in store.splits))
 
 
-def index(root: Path | str) -> list[Photo]:
+def index(root: Path) -> list[Photo]:
     """The images of a folder in the order of their numbers, each with its fold as its split.
 
     Raises UserError where there are none, one is there twice, or the cells of one cannot be read.
     """
-    found = sorted((int(match[1]), path) for path in Path(root).rglob("*.mat") if (match := CELLS.fullmatch(path.name)))
+    found = sorted((int(match[1]), path) for path in root.rglob("*.mat") if (match := CELLS.fullmatch(path.name)))
     if not found:
         raise UserError(
             f"{root} has no Classification/img1/img1_epithelial.mat and so on, {WHERE}, and unpack it there."
@@ -61,10 +80,9 @@ def index(root: Path | str) -> list[Photo]:
     if twice := [number for number in numbers if numbers.count(number) > 1]:
         raise UserError(f"img{twice[0]}_epithelial.mat is below {root} more than once, take the others away.")
     labels = [int(count_cells(path) > 0) for _, path in found]
-    folds = folds_of(labels)
     return [
         Photo(f"img{number}", path.with_name(f"img{number}.bmp"), label, f"fold {fold}")
-        for (number, path), label, fold in zip(found, labels, folds, strict=True)
+        for (number, path), label, fold in zip(found, labels, folds_of(labels), strict=True)
     ]
 
 
@@ -100,9 +118,9 @@ def read_image(path: Path) -> np.ndarray:
         return fit_square(np.asarray(image.convert("RGB")), SIDE)
 
 
-def prepare(root: Path) -> int:
+def prepare(root: Path | None = None) -> int:
     """Make the store in data/; returns the exit code, 1 where it is not all of the published set."""
-    photos = index(root)
+    photos = index(root or FOLDER)
     shown = sum(photo.label for photo in photos)
     missing = "" if len(photos) == COUNT else f" instead of the published {COUNT}"
     source = f"colon cancer histopathology, {len(photos)} images{missing}, {shown} with epithelial cells"
@@ -110,14 +128,3 @@ def prepare(root: Path) -> int:
     left_out = write_store(folder, photos, CLASSES, SIDE, read_image, source)
     print(*left_out, f"{source}, in {folder}", sep="\n")
     return 1 if missing or left_out else 0
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m vsacc.tasks.colon", description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["prepare"])
-    parser.add_argument("--root", type=Path, default=FOLDER, metavar="DIR", help="where CRCHistoPhenotypes lies")
-    return prepare(parser.parse_args().root)
-
-
-if __name__ == "__main__":
-    one_sentence_exit(main)

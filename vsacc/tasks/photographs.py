@@ -1,39 +1,235 @@
-"""Any folder of photographs, one folder a class, into a training store.
+"""Any folder of photographs, one folder a class, as a task, and what all tasks of photographs share.
 
     DIR/<class>/*.jpg                            split by a hash of each name
     DIR/{train,validation,test}/<class>/*.jpg    split as it stands
 
-python -m vsacc.tasks.photographs prepare DIR [--side 2528] [--out FOLDER]
+``vsacc prepare photographs DIR`` develops them into a training store, "photographs:DIR" is the task of telling the
+classes. A data set that has tasks of its own lies in a folder below data/downloads, with its stores in stores/. Where
+it has to be asked for, a stand-in is drawn in its place: its numbers say nothing about photographs.
 """
 
-import argparse
+import hashlib
+import json
 import os
+import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from tqdm import tqdm
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
 
-from ..images.develop import SUFFIXES, develop_square
-from ..images.store_read import open_store
-from ..images.store_write import Photo, write_store
-from ..local.paths import DOWNLOADS, UserError, one_sentence_exit
-from .splits import split_of
+from ..images.store import MANIFEST, Store, open_store
+from ..images.store_writing import Photo, write_store
+from ..local.paths import DOWNLOADS, UserError, locked, write_atomic
+from ..reading import Question
+from . import Batch, FiniteSplit, Recipe, Task
 
+SIDE = 2528  # of the paper's squares, pixels
 SPLITS = {  # name of a folder: split
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
+SHARES = (("train", 0.7), ("validation", 0.8), ("test", 1.0))  # up to here; the shares of FiveK's 3500, 500 and 1000
+NOTE = "standin.json"  # in a stand-in's folder: what it was made from
+FEW = 100  # pictures that are drawn before other processes have started
+RECIPES = {
+    "quick": Recipe(steps=20, batch=16, evaluated=None, validations=2),
+    "laptop": Recipe(steps=600, batch=64, evaluated=None, validations=10),
+    "paper": Recipe(steps=10_000, batch=160, learning_rate=1e-3, evaluated=None, validations=20),
+}
 
 
-def find(root: Path | str) -> tuple[list[Photo], list[str], list[str]]:
+@dataclass(frozen=True)
+class PhotoSplit(FiniteSplit):
+    """Photographs of a store.
+
+    rows: long (N,), the split's rows of the store. boxes: (N, D, 4) of their subjects, or None where unknown.
+    """
+
+    store: Store
+    rows: Tensor
+    boxes: Tensor | None = None
+    device: torch.device | str = "cpu"
+
+    @property
+    def protocol(self) -> str:
+        height, width = self.store.sizes[0]
+        return f"{self.store.source}, {height} x {width}, {len(self.store.classes)} classes"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, places: Tensor) -> Batch:
+        rows = self.rows[places]
+        boxes = None if self.boxes is None else self.boxes[places].to(self.device)
+        return Batch(self.store.images(rows.to(self.device)), self.store.labels[rows].to(self.device), boxes)
+
+
+# A data set, or its stand-in
+
+
+def open_photographs(
+    split: str,
+    device: torch.device | str,
+    profile: str,
+    folder: Path,
+    undeveloped: Callable[[], str | None],
+    standin: Callable[[str], tuple[Store, Tensor | None]],
+) -> PhotoSplit:
+    """A split of a data set, or of its stand-in at the size of ``profile`` (always in "quick", which CI runs).
+
+    Args:
+        folder: of the data set; the largest store in it is opened.
+        undeveloped: a sentence, where there are files of the data set and no store of them yet: raised as UserError.
+        standin: profile -> its store, and boxes (N, D, 4) of what it shows or None.
+    """
+    if profile != "quick":
+        if store := largest_store(folder):
+            return PhotoSplit(store, store.rows(split), None, device)
+        if sentence := undeveloped():
+            raise UserError(sentence)
+    store, boxes = standin(profile)
+    rows = store.rows(split)
+    return PhotoSplit(store, rows, None if boxes is None else boxes[rows], device)
+
+
+def largest_store(folder: Path, names: str = "*[0-9]") -> Store | None:
+    """The store of most photographs, and of these of most pixels, below ``folder``/stores. The name of one that has
+    all classes ends in a number."""
+    stores = [open_store(path.parent) for path in folder.glob(f"stores/{names}/{MANIFEST}")]
+    return max(stores, key=lambda store: (len(store.names), store.sizes[0]), default=None)
+
+
+def drawn_store(root: Path, folder: Path, make: Callable[[], list[str]]) -> Store:
+    """The store ``folder`` of the stand-in in ``root``; ``make`` draws and develops it first where it is not there,
+    while other processes that want it wait, and returns a sentence on each picture that it could not develop."""
+    if not (folder / MANIFEST).exists():
+        with locked(root):
+            if not (folder / MANIFEST).exists() and (left_out := make()):
+                (folder / MANIFEST).unlink()  # else the next one would not be told
+                raise UserError(f"the stand-in is damaged, delete {root} and draw it again: {left_out[0]}")
+    return open_store(folder)
+
+
+class Scene(NamedTuple):
+    """A picture of a stand-in: where it goes below its folder, the seed of what is drawn, and what it shows."""
+
+    path: str
+    seed: int
+    kind: int | str
+
+
+def draw_standin(
+    root: Path,
+    made_from: dict,
+    data: str,
+    lists: dict[str, str],
+    scenes: Iterable[Scene],
+    write: Callable[[Scene], None],
+    size: float,
+) -> None:
+    """Write a stand-in, or what is still missing of it, each file whole or not at all, on all cores if they are many.
+
+    Args:
+        made_from: what a note in ``root`` says of it.
+        data: what the stand-in stands for, in words.
+        lists: name -> text of the files that say what the pictures show, written last: a folder that has them is whole.
+        write: draws a scene and writes its file, of about ``size`` bytes.
+
+    Raises UserError where ``root`` holds anything but this stand-in, cannot be written or is too small.
+    """
+    from joblib import Parallel, delayed
+
+    note, text = root / NOTE, json.dumps(made_from) + "\n"
+    if note.exists():
+        if (found := note.read_text()) != text:
+            raise UserError(f"{root} holds a stand-in made from {found.strip()}, delete it or name another folder.")
+    elif any((root / name).exists() for name in lists):
+        raise UserError(f"{root} holds {data} already, name another folder for the stand-in.")
+    else:
+        write_atomic(note, text)
+    missing = [scene for scene in scenes if not (root / scene.path).exists()]
+    needed, free = len(missing) * size, shutil.disk_usage(root).free
+    if needed > free:
+        raise UserError(
+            f"the stand-in needs {needed / 1e9:.1f} GB and the disk of {root} has {free / 1e9:.1f}, free some."
+        )
+    pool = Parallel(n_jobs=1 if len(missing) < FEW else -1, return_as="generator_unordered")
+    for _ in tqdm(pool(delayed(write)(scene) for scene in missing), "stand-in", len(missing), unit="image", delay=2):
+        pass
+    for name, text in lists.items():
+        write_atomic(root / name, text)
+
+
+# A folder of photographs
+
+
+def parametrised(folder: str) -> Task:
+    """The task of a folder of photographs, or of a store. Its largest store is used; where it has none, one is made."""
+    root = Path(folder)
+    if (root / MANIFEST).exists():
+        store = open_store(root)
+    else:
+        store = largest_store(DOWNLOADS, f"*-{digest(root)}") or open_store(develop_folder(root, SIDE))
+
+    def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
+        return PhotoSplit(store, store.rows(split), None, device)
+
+    question = Question(torch.arange(len(store.classes)), store.classes)
+    return Task(f"photographs:{folder}", question, opener, RECIPES, channels=3)
+
+
+def prepare(root: Path, side: int = SIDE, out: Path | None = None) -> None:
+    """Develop the photographs of ``root`` into a store of ``side`` x ``side`` pixels and say what is in it."""
+    folder = develop_folder(root, side, out)
+    store = open_store(folder)
+    counts = ", ".join(f"{store.splits.count(split)} {split}" for split in dict.fromkeys(store.splits))
+    print(f"{len(store.names)} photographs of {len(store.classes)} classes ({counts}) in {folder}")
+
+
+def develop_folder(root: Path, side: int, out: Path | None = None) -> Path:
+    """Make the store of a folder, by default in data/downloads/stores, and print what is left out. Returns its path."""
+    check_side(side)
+    photos, classes, outside = find(root)
+    name = root.resolve().name
+    folder = out or DOWNLOADS / "stores" / f"{name}-{side}-{digest(root)}"
+    left_out = develop_all(folder, photos, classes, side, f"photographs of {name}")
+    for sentence in [*left_out, *(f"{name} leads out of the folder and is not followed." for name in outside)]:
+        print(sentence)
+    return folder
+
+
+def digest(root: Path) -> str:
+    """Tells the store of a folder from that of another folder of the same name."""
+    return f"{zlib.crc32(os.fsencode(root.resolve())):08x}"
+
+
+def check_side(side: int) -> None:
+    if side < 32:
+        raise UserError(f"side {side} is too small, choose 32 pixels or more.")
+
+
+def develop_all(
+    folder: Path, photos: Sequence[Photo], classes: Sequence[str], side: int, source: str, prophoto: bool = False
+) -> list[str]:
+    """:func:`.write_store` of squashed photographs."""
+    from ..images.develop import develop_square  # here, with its decoders: to train, none is needed
+
+    return write_store(folder, photos, classes, side, partial(develop_square, side=side, prophoto=prophoto), source)
+
+
+def find(root: Path) -> tuple[list[Photo], list[str], list[str]]:
     """The photographs of a folder, by name: (photographs, classes, names of links that lead out of it, not followed).
 
     Hidden files and files of other kinds are passed over. A photograph's name is its path below ``root``.
     Raises UserError where there is no folder, or no class in it.
     """
-    root = Path(root).resolve()
+    root = root.resolve()
     if not root.is_dir():
         raise UserError(f"{root} is not a folder, name the one that holds a folder of photographs for each class.")
     tops = [(root / name, split) for name, split in sorted(SPLITS.items()) if (root / name).is_dir()]
@@ -54,6 +250,8 @@ def find(root: Path | str) -> tuple[list[Photo], list[str], list[str]]:
 
 def files_of_classes(top: Path) -> Iterator[Path]:
     """Photographs below the folders of ``top``, and links that might be some."""
+    from ..images.develop import SUFFIXES
+
     for folder, folders, names in os.walk(top):
         folders[:] = [name for name in folders if not name.startswith(".")]
         links = [name for name in folders if (Path(folder) / name).is_symlink()]  # os.walk does not enter them
@@ -63,37 +261,7 @@ def files_of_classes(top: Path) -> Iterator[Path]:
         yield from (Path(folder) / name for name in links + photos)
 
 
-def default_folder(root: Path | str, side: int) -> Path:
-    """Where the store of a folder goes: told apart from that of another folder of the same name."""
-    root = Path(root).resolve()
-    return DOWNLOADS / "stores" / f"{root.name}-{side}-{zlib.crc32(os.fsencode(root)):08x}"
-
-
-def prepare(root: Path | str, side: int, folder: Path | str | None = None) -> Path:
-    """Develop the photographs of ``root`` into a store of ``side`` x ``side`` pixels; returns the store's folder."""
-    if side < 32:
-        raise UserError(f"side {side} is too small, choose 32 pixels or more.")
-    photos, classes, outside = find(root)
-    folder = Path(folder) if folder else default_folder(root, side)
-    source = f"photographs of {Path(root).resolve().name}"
-    left_out = write_store(folder, photos, classes, side, partial(develop_square, side=side), source)
-    for sentence in [*left_out, *(f"{name} leads out of the folder and is not followed." for name in outside)]:
-        print(sentence)
-    return folder
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m vsacc.tasks.photographs", description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["prepare"])
-    parser.add_argument("root", metavar="DIR", type=Path)
-    parser.add_argument("--side", type=int, default=2528, help="pixels; photographs are squashed to squares")
-    parser.add_argument("--out", type=Path, help="folder of the store, else one in data/downloads/stores")
-    options = parser.parse_args()
-    folder = prepare(options.root, options.side, options.out)
-    store = open_store(folder)
-    counts = ", ".join(f"{store.splits.count(split)} {split}" for split in dict.fromkeys(store.splits))
-    print(f"{len(store.names)} photographs of {len(store.classes)} classes ({counts}) in {folder}")
-
-
-if __name__ == "__main__":
-    one_sentence_exit(main)
+def split_of(name: str) -> str:
+    """The split of a photograph that comes without one, from its name alone: others coming or going do not move it."""
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
+    return next(split for split, end in SHARES if share < end)

@@ -1,0 +1,355 @@
+r"""A stand-in for MIT-Adobe FiveK, for machines without its 260 GB: drawn scenes in FiveK's own on-disk format.
+
+A scene is a dead-leaves image (Lee, Mumford and Huang 2001): opaque leaves with sizes of density r^-3 that hide each
+other, which gives the 1/f spectrum of photographs; every leaf has its own colour, shading and 1/f texture. On them lie
+one subject, a warm ball, and a decoy, a cold one. The class is told by nothing but the fine texture on the subject: it
+has mean zero in every cell of the 32 x 32 proxy and the same contrast, colour and period in every class, so the proxy
+shows where the subject is and not what. A number made from it says nothing about photographs, and says "stand-in".
+
+All lengths are in sides, so at another side the scene is the same. An image is a function of (seed, number, side,
+class) alone and every file appears whole or not at all, so an interrupted run goes on where it stopped.
+"""
+
+import io
+import itertools
+import json
+import math
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.random import Generator, default_rng
+
+from ..local.paths import DOWNLOADS, UserError, locked, write_atomic
+from ..sampler import area_matrix
+from . import derive
+from .mit5k import SPLITS
+from .photographs import Scene, draw_standin
+
+FOLDER = DOWNLOADS / "fivek-standin"
+# FiveK's images of each subject, of 5000; the community's files write "unknown" for the paper's "None".
+SUBJECTS = {"abstract": 35, "animals": 300, "man_made": 1869, "nature": 1089, "unknown": 366, "people": 1341}
+SIZES = {  # profile: side, images of each split; the last line is FiveK's own
+    "quick": (256, (48, 16, 24)),
+    "laptop": (512, (1280, 120, 240)),
+    "paper": (2528, (3500, 500, 1000)),
+}
+VERSION = 1  # of the pictures: another one is another stand-in
+STEP = 64  # between 16-bit values: ten bits hold the eight of sRGB, in half the bytes
+PIXEL = 3  # bytes on disk, about
+DATE = slice(24, 36)  # of its making, in an ICC profile
+LAYOUT, PATTERN, ORDER, IMAGE = 11, 12, 13, 14  # purposes of the random streams that derive from one seed
+
+CELLS = 32  # side of the proxy that must not tell the textures apart
+SMALLEST_SIDE = 256  # pixels; a period of a texture is then 7 pixels
+LEAVES, LEAF_RADIUS = 600, (0.02, 0.4)
+RADIUS = (0.14, 0.18)  # of subject and decoy
+EDGE = 0.006  # softness of a ball's outline
+GRAIN = 256  # highest frequency of the leaves' texture, in periods a side
+PERIOD = (0.027, 0.031)  # of a texture: below a cell of the proxy, which is 0.031
+TILT = 0.2  # of a texture in radians, at most
+CONTRAST = 0.32  # of a texture: standard deviation, as a share of the colour it modulates
+ROUNDS = 12  # of taking away what the proxy would show; each takes more than half
+
+
+def prepare(profile: str, root: Path | None = None) -> None:
+    """Write the stand-in of a profile into ``root``, by default a folder of the profile's own."""
+    root, (side, counts) = root or FOLDER / profile, SIZES[profile]
+    with locked(root):
+        write_standin(root, side, counts)
+    print(f"the stand-in for FiveK is whole: {' + '.join(map(str, counts))} images in {root}")
+
+
+def write_standin(root: Path, side: int, counts: tuple[int, int, int], seed: int = 0) -> None:
+    """Write the stand-in into ``root``, or what is still missing of it.
+
+    Args:
+        side: of the square images in pixels, a multiple of 32 and at least 256.
+        counts: images in the training, validation and testing split, each at least six.
+        seed: another seed, another set of scenes.
+
+    Raises UserError for a side or counts that cannot be, or where :func:`draw_standin` does.
+    """
+    if side % CELLS or side < SMALLEST_SIDE:
+        raise UserError(f"side {side} cannot be drawn, choose a multiple of {CELLS} from {SMALLEST_SIDE} on.")
+    if min(counts) < len(SUBJECTS):
+        raise UserError(f"{min(counts)} images cannot show {len(SUBJECTS)} classes, ask for more in every split.")
+    made_from = {"version": VERSION, "side": side, "counts": list(counts), "seed": seed}
+    splits = plan(counts, seed)
+    lists = {
+        f"{split}.json": json.dumps({Path(scene.path).stem: record(scene) for scene in scenes}, indent=1) + "\n"
+        for split, scenes in splits.items()
+    }
+    scenes = itertools.chain(*splits.values())
+    draw_standin(root, made_from, "FiveK", lists, scenes, partial(write_image, root, side), side**2 * PIXEL)
+
+
+def plan(counts: tuple[int, int, int], seed: int) -> dict[str, list[Scene]]:
+    """The scenes of each split: classes in FiveK's shares, in random order."""
+    rng, first, splits = default_rng(derive(seed, ORDER)), 1, {}
+    for split, count in zip(SPLITS, counts, strict=True):
+        kinds = rng.permutation(np.repeat(np.arange(len(SUBJECTS)), quotas(count))).tolist()
+        splits[split] = [
+            Scene(f"processed/tiff16_c/a{number:04d}-standin.tif", derive(seed, number, IMAGE), kind)
+            for number, kind in enumerate(kinds, first)
+        ]
+        first += count
+    return splits
+
+
+def quotas(count: int) -> np.ndarray:
+    """Images of each class among ``count``: one of each, then each where FiveK's share is furthest off."""
+    share = np.array(list(SUBJECTS.values())) / sum(SUBJECTS.values())
+    given = np.ones(len(share), int)
+    while given.sum() < count:
+        given[np.argmax(count * share - given)] += 1
+    return given
+
+
+def write_image(root: Path, side: int, scene: Scene) -> None:
+    import tifffile
+    from imagecodecs import cms_profile, cms_transform
+
+    from ..images.develop import PROPHOTO
+
+    profile = bytearray(cms_profile("rgb", **PROPHOTO))
+    profile[DATE] = bytes(12)  # the same file on every day
+    picture, profile = render(scene.seed, side, scene.kind), bytes(profile)
+    # From 8 bits Little CMS is right to half a STEP or so without its slow exact mode.
+    deep = cms_transform(
+        picture, cms_profile("srgb"), profile, colorspace="rgb", outcolorspace="rgb", outdtype="uint16"
+    )  # fmt: skip
+    deep = (deep.clip(max=65535 - STEP // 2) + STEP // 2) // STEP * STEP
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file, deep, photometric="rgb", compression="zlib", predictor=2, rowsperstrip=64, iccprofile=profile,
+        metadata=None, software=False,
+    )  # fmt: skip
+    write_atomic(root / scene.path, file.getvalue())
+
+
+def record(scene: Scene) -> dict:
+    """What the community's files say of an image, and "subject_box"; the address is relative to the folder."""
+    unknown = dict.fromkeys(("location", "time", "light"), "unknown")
+    return {
+        "urls": {"tiff16": {"c": scene.path}},
+        "categories": {**unknown, "subject": list(SUBJECTS)[scene.kind]},
+        "id": int(Path(scene.path).stem[1:5]),
+        "license": "stand-in",
+        "camera": {"make": "stand-in", "model": "dead leaves"},
+        "subject_box": subject_box(scene.seed),
+    }
+
+
+# The pictures
+
+
+class Ball(NamedTuple):
+    """Centre (x, y) and radius; waves: complex (2,), see :func:`outline`; colour: RGB in [0, 1]."""
+
+    centre: np.ndarray
+    radius: float
+    waves: np.ndarray
+    colour: np.ndarray
+
+
+def render(seed: int, side: int, kind: int) -> np.ndarray:
+    """The scene of a seed, uint8 sRGB (side, side, 3); pixels off the subject do not depend on ``kind``, the
+    texture that the subject wears."""
+    layout, pattern = default_rng(derive(seed, LAYOUT)), default_rng(derive(seed, PATTERN))
+    subject, decoy = draw_balls(layout)
+    image = draw_leaves(layout, side)
+    add_ball(image, decoy, None, pattern)
+    add_ball(image, subject, kind, pattern)
+    return (image.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def subject_box(seed: int) -> list[float]:
+    """Where the scene's subject is: (x0, y0, x1, y1) in [-1, 1] coordinates."""
+    subject, _ = draw_balls(default_rng(derive(seed, LAYOUT)))
+    direction = np.exp(1j * np.linspace(0, 2 * np.pi, 360))
+    rim = subject.radius * outline(subject.waves, direction) * direction
+    x, y = (v + centre for v, centre in zip((rim.real, rim.imag), subject.centre, strict=True))
+    return [round(float(v) * 2 - 1, 5) for v in (x.min(), y.min(), x.max(), y.max())]
+
+
+def colours(hue: np.ndarray, chroma: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """RGB (..., 3) of mean ``value``; hue 0, 1/3 and 2/3 are red, green and blue, chroma 0 is grey."""
+    wave = np.cos(2 * np.pi * (np.asarray(hue)[..., None] - np.arange(3) / 3))
+    return np.asarray(value)[..., None] * (1 + np.asarray(chroma)[..., None] * wave)
+
+
+def outline(waves: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Radius over mean radius of a round shape with two and three waves: complex (..., 2), unit complex (...)."""
+    return 1 + (waves[..., 0] * direction**2 + waves[..., 1] * direction**3).real
+
+
+def draw_balls(rng: Generator) -> list[Ball]:
+    """The subject, uniform over where it fits whatever its size, and a decoy that does not touch it."""
+    balls: list[Ball] = []
+    while len(balls) < 2:
+        centre, radius = rng.uniform(1.3 * RADIUS[1], 1 - 1.3 * RADIUS[1], 2), rng.uniform(*RADIUS)
+        waves = rng.uniform(0, 0.1, 2) * np.exp(2j * np.pi * rng.random(2))
+        hue = rng.uniform(0.5, 0.75) if balls else rng.uniform(0.0, 0.13)
+        colour = colours(hue, 0.55, rng.uniform(0.36, 0.4))
+        if all(np.hypot(*(centre - other.centre)) > 1.1 * (radius + other.radius) for other in balls):
+            balls.append(Ball(centre, radius, waves, colour))
+    return balls
+
+
+def draw_leaves(rng: Generator, side: int) -> np.ndarray:
+    """The background: float32 RGB (side, side, 3)."""
+    small, large = (radius**-2 for radius in LEAF_RADIUS)
+    radius = (small - rng.random(LEAVES) * (small - large)) ** -0.5  # density r^-3
+    radius = radius[np.argsort(-radius * rng.lognormal(0, 1.2, LEAVES))]  # large ones rather below
+    centre = rng.uniform(-0.1, 1.1, LEAVES) + 1j * rng.uniform(-0.1, 1.1, LEAVES)
+    hue = rng.choice(rng.uniform(0.02, 0.62, 2), LEAVES) + rng.normal(0, 0.05, LEAVES)  # around two hues an image
+    colour = colours(hue, rng.uniform(0.02, 0.22, LEAVES), 0.12 + 0.58 * rng.beta(2, 2.4, LEAVES))
+    slope = rng.normal(0, 0.16, (2, LEAVES)) / radius  # of the shading, over x and y
+    roughness = rng.uniform(0.04, 0.2, LEAVES)
+    shift = rng.integers(0, 1 << 16, (2, LEAVES)) / (1 << 16)  # no two leaves show the same part of the noise
+
+    top, image = paint(leaf_outlines(rng, centre, radius), colour, side)
+    place = (np.arange(side) + 0.5) / side
+    x, y = place.astype(np.float32), place.astype(np.float32)[:, None]
+    slope_x, slope_y, foot, rough = np.stack(
+        [*slope, 1 - slope[0] * centre.real - slope[1] * centre.imag, roughness]
+    ).astype(np.float32)
+    shade = (slope_x.take(top) * x + slope_y.take(top) * y + foot.take(top)).clip(0.6, 1.4)
+    dx, dy = (shift * side).astype(np.int32)
+    col, row = np.arange(side, dtype=np.int32), np.arange(side, dtype=np.int32)[:, None]
+    index = (row + dy.take(top)) % side * side + (col + dx.take(top)) % side
+    shade *= 1 + rough.take(top) * pink_noise(rng, side).take(index)
+    shade *= 1 - 0.6 * occlusion(top)
+    light = rng.uniform(0.2, 0.6) * np.exp(2j * np.pi * rng.random())
+    shade *= 1 + (light.real * (x - 0.5) + light.imag * (y - 0.5)).astype(np.float32)
+    image *= shade[..., None]
+    return image
+
+
+def leaf_outlines(rng: Generator, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Stretched and turned round shapes: complex (N,), (N,) -> corners, complex (N, 40), x + iy."""
+    count = (len(radius), 1)
+    direction = np.exp(2j * np.pi * np.arange(40) / 40)
+    waves = 0.18 * rng.uniform(0, 1, (*count, 2)) * np.exp(2j * np.pi * rng.random((*count, 2)))
+    shape = outline(waves, direction) * direction
+    shape = shape.real + 1j * rng.uniform(0.5, 1, count) * shape.imag
+    return centre[:, None] + radius[:, None] * shape * np.exp(2j * np.pi * rng.random(count))
+
+
+def paint(outlines: np.ndarray, colour: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """One leaf over another: int32 (side, side), the leaf seen at each pixel, and float32 RGB (side, side, 3)."""
+    from PIL import Image, ImageDraw
+
+    tones = [tuple(tone) for tone in (colour * 255).astype(int).tolist()]
+    picture, numbers = Image.new("RGB", (2 * side, 2 * side), tones[0]), Image.new("I", (side, side))
+    brush, pen = ImageDraw.Draw(picture), ImageDraw.Draw(numbers)
+    corners = np.stack([outlines.real, outlines.imag], -1).reshape(len(outlines), -1) * side
+    for number, (tone, fine, plain) in enumerate(zip(tones, (2 * corners).tolist(), corners.tolist(), strict=True)):
+        brush.polygon(fine, fill=tone)
+        pen.polygon(plain, fill=number)
+    return np.asarray(numbers), np.asarray(picture.reduce(2)).astype(np.float32) / 255
+
+
+def occlusion(order: np.ndarray) -> np.ndarray:
+    """Soft shadows beside what lies higher, in [0, 1]: how far the blurred height exceeds the height (Luft 2006)."""
+    from PIL import Image
+
+    height = order.astype(np.float32) / LEAVES
+    blurred = Image.fromarray(height).resize((64, 64), Image.Resampling.BOX)
+    return (np.asarray(blurred.resize(height.shape, Image.Resampling.BICUBIC)) - height).clip(0, 1)
+
+
+def pink_noise(rng: Generator, side: int) -> np.ndarray:
+    """Periodic noise (side, side) of unit variance, amplitude 1/f up to GRAIN periods a side; the same at any side."""
+    spectrum = rng.standard_normal((2, 2 * GRAIN, GRAIN))
+    f = np.hypot(np.fft.fftfreq(2 * GRAIN, 0.5 / GRAIN)[:, None], np.arange(GRAIN))
+    spectrum *= ((f > 0) & (f < GRAIN)) / np.maximum(f, 1)
+    held = min(GRAIN, side // 2)
+    padded = np.zeros((side, side // 2 + 1), np.complex64)
+    for rows in (slice(held), slice(-held + 1, None)):
+        padded[rows, :held] = spectrum[0, rows, :held] + 1j * spectrum[1, rows, :held]
+    noise = np.fft.irfft2(padded, (side, side)).astype(np.float32)
+    return noise / noise.std()
+
+
+def add_ball(image: np.ndarray, ball: Ball, kind: int | None, rng: Generator) -> None:
+    """Paint a lit ball and its shadow onto float RGB (side, side, 3), in place; ``kind`` is the texture that it wears,
+    a little turned and of a random period, or None."""
+    rows, columns, offset = around(ball, len(image))
+    colour, window = ball.colour.astype(np.float32), image[rows, columns]
+    window *= 1 - 0.5 * smooth_step(1.5 - np.abs(offset - (0.2 + 0.25j)))[..., None]
+    cover, lit = cover_and_light(ball, offset)
+    window += cover[..., None] * (lit[..., None] * colour - window)
+    if kind is not None:
+        turn = np.exp(1j * rng.uniform(-TILT, TILT)) / rng.uniform(*PERIOD)
+        values, weights = texture(kind, (offset * ball.radius * turn).astype(np.complex64), rng), shares(len(image))
+        window += even_out(values, lit * cover, weights[:, rows], weights[:, columns])[..., None] * colour
+
+
+def around(ball: Ball, side: int) -> tuple[slice, slice, np.ndarray]:
+    """Rows and columns of the ball and its shadow, and complex64 x + iy of these pixels from its centre, in radii."""
+    first = np.floor((ball.centre - 1.5 * ball.radius) * side).astype(int).clip(0)
+    last = np.ceil((ball.centre + 1.5 * ball.radius) * side).astype(int).clip(max=side)
+    x, y = (
+        ((np.arange(a, b) + 0.5) / side - c) / ball.radius for a, b, c in zip(first, last, ball.centre, strict=True)
+    )
+    return slice(first[1], last[1]), slice(first[0], last[0]), (x + 1j * y[:, None]).astype(np.complex64)
+
+
+def cover_and_light(ball: Ball, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each pixel the ball covers, in [0, 1], and how it is lit there, about 1."""
+    distance = np.abs(offset) + 1e-6
+    rim = outline(ball.waves.astype(np.complex64), offset / distance)
+    lit = 1 - 0.15 * (offset.real + offset.imag) - 0.1 * distance**2
+    return smooth_step((rim - distance) * (ball.radius / EDGE) + 0.5), lit
+
+
+def smooth_step(t: np.ndarray) -> np.ndarray:
+    t = t.clip(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def texture(kind: int, p: np.ndarray, rng: Generator) -> np.ndarray:
+    """One of six fine textures at places p = u + iv, complex and in periods: values of either sign."""
+    match kind:
+        case 0:  # dots
+            return sum(np.cos(2 * np.pi * (p * np.exp(1j * angle)).real) for angle in np.pi / 3 * np.arange(3))
+        case 1:  # stripes
+            return np.cos(2 * np.pi * p.real)
+        case 2:  # checks
+            return np.cos(np.sqrt(2) * np.pi * p.real) * np.cos(np.sqrt(2) * np.pi * p.imag)
+        case 3:  # rings
+            return np.cos(2 * np.pi * np.abs(p))
+        case 4:  # noise: twenty waves of any direction and phase, with periods around one
+            pace = rng.uniform(0.7, 1.3, 20) * np.exp(2j * np.pi * rng.random(20))
+            waves = zip(pace, rng.random(20), strict=True)
+            return sum(np.cos(2 * np.pi * ((p * wave).real + phase)) for wave, phase in waves)
+        case 5:  # weave
+            over = (np.floor(p.real / 2) + np.floor(p.imag / 2)) % 2 > 0
+            return np.cos(2 * np.pi * np.where(over, p.real, p.imag))
+
+
+@lru_cache(maxsize=4)
+def shares(side: int) -> np.ndarray:
+    """Float32 (CELLS, side): what a pixel of a row weighs in a cell of the proxy of an image's pyramid."""
+    block = 2 ** int(math.log2(side / (2 * CELLS)))  # pixels of the image, on a side, in one of the level that is read
+    cells = area_matrix(math.ceil(side / block), side / block, CELLS, torch.device("cpu")).numpy()
+    return np.repeat(cells, block, axis=1)[:, :side] / block
+
+
+def even_out(texture: np.ndarray, cover: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """A texture as it lies under ``cover``, both float32 (H, W): of mean 0 in every cell of the proxy and of standard
+    deviation CONTRAST where the cover is 1. Its values are pressed together, so that few would leave [0, 1].
+
+    down, across: float32 (CELLS, H) and (CELLS, W), the :func:`shares` of the rows and columns.
+    """
+    down, across = down[down.any(1)], across[across.any(1)]
+    weight = down @ cover @ across.T + 1e-6
+    back_down, back_across = down / down.sum(0), across / across.sum(0)
+    texture = cover * np.tanh(2 * texture / texture.std())
+    for _ in range(ROUNDS):
+        texture -= cover * (back_down.T @ (down @ texture @ across.T / weight) @ back_across)
+    return texture * (CONTRAST / np.sqrt((texture**2).sum() / (cover**2).sum()))
