@@ -25,10 +25,10 @@ from numpy.random import Generator, default_rng
 from ..local.paths import DOWNLOADS, UserError, locked, write_atomic
 from ..sampler import area_matrix
 from . import derive
-from .mit5k import SPLITS
 from .photographs import Scene, draw_standin
 
 FOLDER = DOWNLOADS / "fivek-standin"
+SPLITS = ("training", "validation", "testing")
 # FiveK's images of each subject, of 5000; the community's files write "unknown" for the paper's "None".
 SUBJECTS = {"abstract": 35, "animals": 300, "man_made": 1869, "nature": 1089, "unknown": 366, "people": 1341}
 SIZES = {  # profile: side, images of each split; the last line is FiveK's own

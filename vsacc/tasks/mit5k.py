@@ -29,7 +29,7 @@ from ..images.store import Store
 from ..images.store_writing import Photo
 from ..local.paths import DOWNLOADS, UserError, check_writable
 from ..reading import Question
-from . import Printed, Task
+from . import Printed, Task, fivek_standin
 from .photographs import RECIPES, SIDE, PhotoSplit, check_side, develop_all, drawn_store, open_photographs, split_of
 
 FOLDER = DOWNLOADS / "fivek"
@@ -61,8 +61,6 @@ def undeveloped() -> str | None:
 
 def open_standin(profile: str) -> tuple[Store, Tensor]:
     """The stand-in's store, and the boxes (N, 1, 4) of its subjects in [-1, 1] coordinates."""
-    from . import fivek_standin
-
     root, (side, counts) = fivek_standin.FOLDER / profile, fivek_standin.SIZES[profile]
     folder = root / "stores" / f"c-{side}"
 

@@ -20,7 +20,6 @@ from numpy.random import default_rng
 from ..local.paths import DOWNLOADS, write_atomic
 from . import derive
 from .photographs import Scene, draw_standin
-from .speed_limits import LIMITS, SETS
 
 FOLDER = DOWNLOADS / "speed-limits-standin"
 SIZES = {  # profile: width, frames of the task in Set1 and Set2; the last line is the published task's own
@@ -28,6 +27,8 @@ SIZES = {  # profile: width, frames of the task in Set1 and Set2; the last line 
     "laptop": (640, (400, 150)),
     "paper": (1280, (747, 684)),
 }
+SETS = ("Set1", "Set2")
+LIMITS = ("50_SIGN", "70_SIGN", "80_SIGN")
 OTHERS = ("NO_PARKING", "PRIORITY_ROAD")  # signs that are not limits
 COMPANY = 0.5  # chance of another sign beside a limit
 SHAPE = 0.75  # height over width

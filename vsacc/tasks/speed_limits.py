@@ -33,7 +33,7 @@ from ..images.store import Store
 from ..images.store_writing import Photo
 from ..local.paths import DOWNLOADS, UserError, write_atomic
 from ..reading import Question
-from . import Peer, Recipe, Task
+from . import Peer, Recipe, Task, signs_standin
 from .photographs import PhotoSplit, check_side, develop_all, drawn_store, open_photographs
 
 FOLDER = DOWNLOADS / "speed-limits"
@@ -69,8 +69,6 @@ def undeveloped() -> str | None:
 
 
 def open_standin(profile: str) -> tuple[Store, None]:
-    from . import signs_standin
-
     root, (width, counts) = signs_standin.FOLDER / profile, signs_standin.SIZES[profile]
     folder = root / "stores" / str(width)
 
