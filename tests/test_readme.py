@@ -5,11 +5,10 @@ from dataclasses import asdict
 
 import pytest
 
-from vsacc.local.paths import WEIGHTS, UserError
-from vsacc.report.readme import HEADLINES, README, key, render, table
-from vsacc.studies.plan import plan
-from vsacc.studies.rows import job_of, read_rows, row_name
-from vsacc.training.recipes import make_job
+from vsacc.local.paths import CHECKOUT, WEIGHTS, UserError
+from vsacc.report.readme import HEADLINES, key, render, table
+from vsacc.studies.plan import job_of, plan, read_rows, row_name
+from vsacc.training.jobs import make_job
 
 SEEN = {"parameters": 1_230_000, "test_accuracy": 0.9512, "localised": 0.987, "seconds": 90.0, "device": "a CPU"}
 SEEN |= {"threads": 2, "protocol": "digits"}
@@ -22,8 +21,8 @@ def row(task, model="saccader", profile="laptop", seed=0, **seen):
 
 
 def test_the_readme_says_what_the_rows_say():
-    text = README.read_text()
-    assert render(text, read_rows()) == text, "run python -m vsacc.report.readme"
+    text = (CHECKOUT / "README.md").read_text()
+    assert render(text, read_rows()) == text, "run vsacc refresh --only readme"
 
 
 def test_every_committed_row_is_planned():
