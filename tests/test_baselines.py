@@ -9,13 +9,19 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, ResNet
 
+from conftest import noise
+from vsacc.reading import Question
 from vsacc.saccader import Config
 from vsacc.sampler import build_pyramid, proxy
 from vsacc.systems import resnet
 from vsacc.systems.proxy_only import ProxyOnly
-from vsacc.systems.resnet import CropsResNet, WholeResNet, crop_grid
+from vsacc.systems.resnet import CropsConfig, CropsResNet, WholeConfig, WholeResNet, crop_grid
 
-CLASSES = 5
+FIVE = Question(torch.arange(5), tuple("abcde"))
+IMAGES = noise(2, 1, 32, 32)
+MAKES = pytest.mark.parametrize(
+    ("make", "config"), [(CropsResNet, CropsConfig), (WholeResNet, WholeConfig), (ProxyOnly, Config)]
+)
 
 
 @pytest.fixture
@@ -23,48 +29,47 @@ def few(monkeypatch):
     """3 x 3 crops, a third of the image and more along an axis, and half the blocks: the same code in less time."""
     monkeypatch.setattr(resnet, "GRID", 3)
     monkeypatch.setattr(resnet, "CROP", 900)
-    small = partial(ResNet, BasicBlock, [1, 1, 1, 1])
-    monkeypatch.setattr("torchvision.models.resnet18", small)
-
-
-def make_images(channels: int = 1, height: int = 32, width: int = 32, batch: int = 2) -> torch.Tensor:
-    rng = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (batch, channels, height, width), dtype=torch.uint8, generator=rng)
+    monkeypatch.setattr("torchvision.models.resnet18", partial(ResNet, BasicBlock, [1, 1, 1, 1]))
 
 
 def crops_model(chunk: int | None, channels: int = 1) -> CropsResNet:
     """Float64, in evaluation, with the running statistics of some images."""
     torch.manual_seed(0)
-    model = CropsResNet(CLASSES, channels, None).double()
+    model = CropsResNet(CropsConfig(channels, None), FIVE).double()
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
-    model(make_images(channels))
+    model(noise(2, channels, 32, 32))
     for norm in norms:
         norm.momentum = 0.1
-    model.chunk = chunk
+    model.config = CropsConfig(channels, chunk)
     return model.eval()
 
 
-def gradients(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-    F.cross_entropy(model(images).logits, torch.arange(len(images))).backward()
+def gradients(model: nn.Module) -> list[torch.Tensor]:
+    F.cross_entropy(model(IMAGES).logits, torch.arange(2)).backward()
     return [parameter.grad for parameter in model.parameters()]
 
 
+@MAKES
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("make", [CropsResNet, WholeResNet, lambda k, c: ProxyOnly(Config(channels=c), k)])
 @pytest.mark.parametrize("form", [lambda images: images, build_pyramid])
-def test_contract(few, make, channels, form):
-    output = make(CLASSES, channels).eval()(form(make_images(channels)))
-    assert output.logits.shape == (2, CLASSES) and output.logits.dtype == torch.float32
+def test_contract(few, make, config, channels, form):
+    output = make(config(channels=channels), FIVE).eval()(form(noise(2, channels, 32, 32)))
+    assert output.logits.shape == (2, 5) and output.logits.dtype == torch.float32
     assert output.where is None and output.glimpses is None and output.terms == {}
+
+
+@MAKES
+def test_every_parameter_is_trained(few, make, config):
+    torch.manual_seed(0)
+    assert all(grad.abs().sum() > 0 for grad in gradients(make(config(), FIVE)))
 
 
 @pytest.mark.parametrize("chunk", [None, 8, 5, 1])
 def test_crops_are_slices_summed(few, chunk):
     """Eq. 8, crop by crop, on an image whose sides differ."""
-    model, images = crops_model(chunk, channels=3), make_images(3, 40, 52)
-    total = 0
+    model, images, total = crops_model(chunk, channels=3), noise(2, 3, 40, 52), 0
     with torch.no_grad():
         for top in (0, 12, 25):  # crops of 15 x 19, their corners spread evenly over 25 and 33 pixels
             for left in (0, 16, 33):
@@ -72,20 +77,14 @@ def test_crops_are_slices_summed(few, chunk):
         torch.testing.assert_close(model(images).logits, model.head(total))
 
 
-@pytest.mark.parametrize("chunk", [8, 18])
-def test_checkpointed_is_naive(few, chunk):
-    naive, checkpointed = crops_model(None), crops_model(chunk)
-    images = make_images()
-    torch.testing.assert_close(checkpointed(images).logits, naive(images).logits, rtol=1e-9, atol=1e-12)
-    for one, other in zip(gradients(checkpointed, images), gradients(naive, images), strict=True):
+@pytest.mark.parametrize(("chunk", "training"), [(8, False), (18, False), (18, True)])
+def test_checkpointed_is_naive(few, chunk, training):
+    """In training only where one chunk holds all: batch norm takes the statistics of what it sees at once."""
+    naive, checkpointed = (crops_model(some).train(training) for some in (None, chunk))
+    if not training:
+        torch.testing.assert_close(checkpointed(IMAGES).logits, naive(IMAGES).logits, rtol=1e-9, atol=1e-12)
+    for one, other in zip(gradients(checkpointed), gradients(naive), strict=True):
         assert one.abs().sum() > 0
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
-
-
-def test_checkpointed_is_naive_in_training_when_one_chunk_holds_all(few):
-    naive, checkpointed = crops_model(None).train(), crops_model(18).train()
-    images = make_images()
-    for one, other in zip(gradients(checkpointed, images), gradients(naive, images), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
     for (name, one), other in zip(checkpointed.named_buffers(), naive.buffers(), strict=True):
         if "running" in name:
@@ -93,8 +92,8 @@ def test_checkpointed_is_naive_in_training_when_one_chunk_holds_all(few):
 
 
 def test_recomputation_leaves_running_statistics_alone(few):
-    model, images = crops_model(4).train(), make_images()
-    output = model(images)
+    model = crops_model(4).train()
+    output = model(IMAGES)
     before = copy.deepcopy(dict(model.named_buffers()))
     output.logits.sum().backward()
     for name, buffer in model.named_buffers():
@@ -119,7 +118,7 @@ class Counted:
 
 
 def test_a_chunk_reads_no_more_than_its_crops(few):
-    counted = Counted(make_images(height=32, width=32))
+    counted = Counted(IMAGES)
     crops_model(9)(counted)  # 2 images: 4 crops of each at once, 12 x 12 pixels
     assert counted.asked == [8 * 144, 8 * 144, 2 * 144]
 
@@ -136,46 +135,28 @@ def test_grid_covers_the_image(side):
     assert covered.all()
 
 
-def test_the_papers_crops():
+def test_the_papers_sizes():
+    """Crops of 224 pixels, and Table 1's parameters: 11.4 M with crops, 11 M on the full image."""
     rows, cols = crop_grid(2528, 2528)
-    assert rows.shape == cols.shape == (144, 224)
-    assert rows[-1, -1] == cols[-1, -1] == 2527
+    assert rows.shape == cols.shape == (144, 224) and rows[-1, -1] == cols[-1, -1] == 2527
+    pairs = Question(torch.arange(55), tuple(map(str, range(55))))
+    models = CropsResNet(CropsConfig(3), pairs), WholeResNet(WholeConfig(3), pairs)
+    crops, whole = (sum(p.numel() for p in model.parameters()) for model in models)
+    assert 11.35e6 < crops < 11.45e6 and 11.15e6 < whole < 11.25e6
 
 
-def test_parameters_of_table_1():
-    """11.4 M with crops, 11 M on the full image."""
-    count = {
-        type(model): sum(p.numel() for p in model.parameters()) for model in (CropsResNet(55, 3), WholeResNet(55, 3))
-    }
-    assert 11.35e6 < count[CropsResNet] < 11.45e6
-    assert 11.15e6 < count[WholeResNet] < 11.25e6
-
-
-def test_whole_image_at_its_own_size_and_resized():
-    torch.manual_seed(0)
-    images = make_images(3, 96, 96)
-    own, resized = WholeResNet(CLASSES, 3).eval(), WholeResNet(CLASSES, 3, side=32).eval()
-    resized.load_state_dict(own.state_dict())
+def test_the_whole_image_is_read_at_its_own_size():
+    images, model = noise(2, 3, 96, 96), WholeResNet(WholeConfig(3), FIVE).eval()
     with torch.no_grad():
-        torch.testing.assert_close(own(images).logits, own.net(images / 255))
-        small = F.avg_pool2d(images / 255, 3)  # 96 / 32
-        torch.testing.assert_close(resized(images).logits, own.net(small), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model(build_pyramid(images)).logits, model.net(images / 255))
 
 
 def test_proxy_only_sees_nothing_but_the_proxy():
     torch.manual_seed(0)
-    model = ProxyOnly(Config(), CLASSES).eval()
-    images = make_images(height=64, width=64)  # two pixels to a proxy pixel
+    model, images = ProxyOnly(Config(), FIVE).eval(), noise(2, 1, 64, 64)  # two pixels to a proxy pixel
     other = images.clone()
     other[..., ::2, ::2], other[..., 1::2, 1::2] = images[..., 1::2, 1::2], images[..., ::2, ::2]  # same 2 x 2 averages
     assert not torch.equal(images, other)
     torch.testing.assert_close(proxy(images), proxy(other))
     torch.testing.assert_close(model(images).logits, model(other).logits)
     torch.testing.assert_close(model(images).logits.exp().sum(1), torch.ones(2))
-
-
-@pytest.mark.parametrize("make", [CropsResNet, WholeResNet, lambda k, c: ProxyOnly(Config(channels=c), k)])
-def test_every_parameter_is_trained(few, make):
-    torch.manual_seed(0)
-    model = make(CLASSES, 1)
-    assert all(grad.abs().sum() > 0 for grad in gradients(model, make_images()))

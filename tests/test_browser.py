@@ -1,21 +1,43 @@
-"""The notebook in JupyterLab, in a real browser: sliders answer to keyboard and mouse, and as the model would."""
+"""The notebook in JupyterLab, in a real browser: sliders answer to keyboard and mouse, and as the model would.
 
+A headless Chromium is driven through its DevTools protocol; both servers are on loopback, with all files in one folder.
+"""
+
+import base64
+import json
 import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import pytest
-from chromium import TOKEN, chromium_page, find_chromium, jupyter_lab, wait_for
 
 from vsacc.local.paths import NOTEBOOKS
-from vsacc.look.explorer import Explorer
-from vsacc.look.pictures import FixedTest
-from vsacc.tasks.base import kind_of, open_split
-from vsacc.training.weights import open_trained
+from vsacc.look.explorer import Explorer, FixedTest
+from vsacc.tasks import find_task
+from vsacc.training.weights import load
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium")
 
 NOTEBOOK = "05_saccades.ipynb"
-pytestmark = pytest.mark.skipif(not find_chromium(), reason="no Chromium here: apt-get install chromium")
-
+TOKEN = "loopback"
+PATIENCE = 150  # seconds until a condition that does not come is a failure; a busy machine is slow
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
+    "--remote-debugging-port=0", "--window-size=1300,1500",
+)  # fmt: skip
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # no network, no toast
+    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the document, seen or not
+}
 # The command of a notebook that is not active yet, or has no kernel yet, does nothing and says so nowhere.
 READY = """
 [...window.jupyterapp?.shell.widgets('main') ?? []].forEach(notebook => jupyterapp.shell.activateById(notebook.id));
@@ -43,6 +65,123 @@ true
 """
 
 
+def wait_for(what, condition):
+    """The first true answer of ``condition``; fails after a while without one."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if answer := condition():
+            return answer
+        time.sleep(0.2)
+    raise AssertionError(f"{what}: nothing after {PATIENCE} s")
+
+
+@contextmanager
+def running(command, log, **variables):
+    """A program that is ended with the block, its own children too."""
+    with log.open("wb") as output:
+        given = {"stdout": output, "stderr": output, "env": os.environ | variables, "cwd": log.parent}
+        program = subprocess.Popen(command, start_new_session=True, **given)
+    try:
+        yield program
+    finally:
+        program.terminate()
+        try:
+            program.wait(15)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+
+
+@contextmanager
+def jupyter_lab(folder, **variables):
+    """JupyterLab over folder/notebooks; yields its address, which ends in a slash. Nothing is written elsewhere."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for name, values in SETTINGS.items():
+        file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(values))
+    places = {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    places |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces")}
+    command = [
+        sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={folder / 'notebooks'}", "--LabApp.expose_app_in_browser=True",
+    ]  # fmt: skip
+    address = f"http://127.0.0.1:{port}/"
+    with running(command, folder / "jupyter.log", **places, **variables) as server:
+
+        def answers():
+            assert server.poll() is None, (folder / "jupyter.log").read_text()[-2000:]
+            try:
+                return urllib.request.urlopen(f"{address}api/status?token={TOKEN}", timeout=5).status == 200
+            except OSError:
+                return False
+
+        wait_for("JupyterLab starts", answers)
+        yield address
+
+
+class Page:
+    """One page of Chromium."""
+
+    def __init__(self, address):
+        import websocket
+
+        self.socket = websocket.create_connection(address, timeout=PATIENCE, suppress_origin=True)
+        self.count = 0
+
+    def call(self, method, **arguments):
+        self.count += 1
+        self.socket.send(json.dumps({"id": self.count, "method": method, "params": arguments}))
+        while (answer := json.loads(self.socket.recv())).get("id") != self.count:
+            pass
+        assert "error" not in answer, f"{method}: {answer['error']}"
+        return answer["result"]
+
+    def evaluate(self, script):
+        """The value of a JavaScript expression; of what it resolves to where it is a promise."""
+        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, f"{script}: {answer['exceptionDetails']}"
+        return answer["result"].get("value")
+
+    def press(self, key):
+        """An arrow key for whatever has the focus."""
+        code = {"ArrowRight": 39, "ArrowLeft": 37}[key]
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def drag(self, start, end):
+        """The left button pressed at ``start``, moved to ``end`` and released, in pixels of the window."""
+        stops = [tuple(a + (b - a) * share for a, b in zip(start, end, strict=True)) for share in (0.3, 0.7, 1)]
+        for kind, (x, y) in [("mousePressed", start), *(("mouseMoved", s) for s in stops), ("mouseReleased", end)]:
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
+    def screenshot(self, path):
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+
+@contextmanager
+def chromium_page(folder, url):
+    """Chromium with one page open at ``url``. What fails inside leaves failed.png in the folder."""
+    profile = folder / "chromium"
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+    with running(command, folder / "chromium.log", HOME=str(folder)):
+        port_file = profile / "DevToolsActivePort"
+        port = wait_for("Chromium starts", lambda: port_file.exists() and port_file.read_text().split()[:1])[0]
+        pages = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=PATIENCE))
+        page = Page(next(target["webSocketDebuggerUrl"] for target in pages if target["type"] == "page"))
+        page.call("Emulation.setFocusEmulationEnabled", enabled=True)  # of no window: JupyterLab asks what has it
+        page.call("Page.navigate", url=url)
+        try:
+            yield page
+        except AssertionError:
+            page.screenshot(folder / "failed.png")
+            raise
+        page.call("Browser.close")
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """The notebook, opened and run."""
@@ -67,9 +206,9 @@ def page(tmp_path_factory):
 @pytest.fixture(scope="module")
 def known():
     """The explorer of the notebook and the picture its panel opens with."""
-    model, card = open_trained("identification-laptop-seed0")
-    kind, split = kind_of(card["task"]), open_split(card["task"], "test")
-    explorer = Explorer(model, FixedTest(split, kind.classes), kind.classes)
+    model = load("identification-laptop-seed0")
+    task = find_task(model.task)
+    explorer = Explorer(model, FixedTest(task.open("test"), task.question), task.question)
     return explorer, explorer.pictures[explorer.first_telling()]
 
 
@@ -80,12 +219,12 @@ def printed(page):
     return page.evaluate("[...document.querySelectorAll('.jp-OutputArea-output')].map(o => o.textContent).join('')")
 
 
-def settled(page, change, what):
-    """Do ``change`` and wait until the words have changed; the picture's digest after it."""
-    before = page.evaluate("words()"), page.evaluate("picture()")
-    change()
-    wait_for(what, lambda: page.evaluate("picture()") != before[1])
-    return page.evaluate("picture()")
+def settled(page, key, what):
+    """Press a key on the step's slider and wait until the picture has changed."""
+    page.evaluate("handle('step t').focus()")
+    before = page.evaluate("picture()")
+    page.press(key)
+    wait_for(what, lambda: page.evaluate("picture()") != before)
 
 
 def drag_to_end(page, name, end):
@@ -101,31 +240,29 @@ def drag_to_end(page, name, end):
 def test_the_step_slider_answers_to_the_keyboard(page, known):
     explorer, picture = known
     assert page.evaluate("readout('step t')") == "1"
-    page.evaluate("handle('step t').focus()")
-    settled(page, lambda: page.press("ArrowRight"), "the second step is drawn")
+    settled(page, "ArrowRight", "the second step is drawn")
     assert page.evaluate("readout('step t')") == "2"
-    right = explorer.classes[picture.truth]
+    right = explorer.question.classes[picture.truth]
     wait_for("the words follow", lambda: page.evaluate("words()") == f"says {right}")
-    settled(page, lambda: page.press("ArrowLeft"), "the first step is drawn again")
+    settled(page, "ArrowLeft", "the first step is drawn again")
     assert page.evaluate("readout('step t')") == "1"
 
 
 def test_dragging_the_glimpse_to_a_wrong_place_changes_the_class(page, known):
     explorer, picture = known
-    last = explorer.trained - 1
-    page.evaluate("handle('step t').focus()")
-    settled(page, lambda: page.press("ArrowRight"), "the last step is drawn")
-    wait_for("it is read right", lambda: page.evaluate("words()") == f"says {explorer.classes[picture.truth]}")
+    last, classes = explorer.trained - 1, explorer.question.classes
+    settled(page, "ArrowRight", "the last step is drawn")
+    wait_for("it is read right", lambda: page.evaluate("words()") == f"says {classes[picture.truth]}")
 
     # A corner from which the model itself, asked here, says something else.
     s = explorer.look(picture).where[last, 0]
     corners = [(x, y) for x in (-1, 1) for y in (-1, 1)]
-    said = {corner: explorer.look(picture, {last: (s, *corner)}).posterior[last].argmax() for corner in corners}
+    said = {corner: explorer.look(picture, {last: (s, *corner)}).said[last] for corner in corners}
     wrong = next(corner for corner, called in said.items() if called != picture.truth)
     before = page.evaluate("picture()")
     for name, end in zip(("x", "y"), wrong, strict=True):
         wait_for(f"{name} is dragged to its end", lambda name=name, end=end: drag_to_end(page, name, end))
-    wait_for("the class changes", lambda: page.evaluate("words()") == f"says {explorer.classes[said[wrong]]}")
+    wait_for("the class changes", lambda: page.evaluate("words()") == f"says {classes[said[wrong]]}")
     assert page.evaluate("picture()") != before
     if "VSACC_SCREENSHOT" in os.environ:
         wait_for("all moves are answered and painted", lambda: page.evaluate(PAINTED))

@@ -170,7 +170,7 @@ def test_nobody_listens(tmp_path, monkeypatch):
 
 def test_a_place_that_cannot_be_written_is_not_tried_again(server, tmp_path):
     (tmp_path / "a.part").symlink_to("/dev/full")
-    assert "a.part cannot be written (No space left" in fetched(f"{server.url}/a", tmp_path / "a")
+    assert "did not arrive ([Errno 28] No space left" in fetched(f"{server.url}/a", tmp_path / "a")
     assert len(server.asked) == 1
 
 
@@ -185,7 +185,7 @@ def test_many_files_and_a_list_of_those_that_failed(server, tmp_path):
     server.faults = ["404"]
     jobs = [Job(f"{server.url}/{n}", tmp_path / str(n), len(CONTENT)) for n in range(10)]
     (failure,) = download_all(jobs, workers=1)
-    assert failure.job == jobs[0] and failure.final and "404" in failure.reason
+    assert failure.final and f"{jobs[0].url} cannot be had (404" in failure.reason
     assert all(job.path.read_bytes() == CONTENT for job in jobs[1:])
     assert download_all(jobs, workers=3) == [] and jobs[0].path.exists(), "only what is missing is asked for"
     assert len(server.asked) == 11
@@ -204,7 +204,7 @@ def test_a_server_that_is_gone_is_not_asked_for_every_file(server, tmp_path):
 def test_a_kill_at_any_time_loses_nothing(server, tmp_path):
     """SIGKILL in the middle of a stalled transfer: no file under the final name, and the rest comes later."""
     server.faults = ["stall"]
-    code = "import sys; from vsacc.images.download import download; download(sys.argv[1], sys.argv[2])"
+    code = "import sys; from pathlib import Path; from vsacc.images.download import download; download(sys.argv[1], Path(sys.argv[2]))"
     url, path = f"{server.url}/a", tmp_path / "a"
     process = subprocess.Popen([sys.executable, "-c", code, url, path])
     while not (tmp_path / "a.part").exists() or not (tmp_path / "a.part").stat().st_size:

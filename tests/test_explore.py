@@ -9,16 +9,17 @@ import torch
 from PIL import Image
 
 from vsacc.local.paths import UserError
-from vsacc.look.explorer import Explorer, nearest_latent, noise
-from vsacc.look.pictures import FixedTest, Photographs, make_picture, open_folder
-from vsacc.saccader import Config, Saccader
+from vsacc.look.explorer import Explorer, FixedTest, make_picture, open_folder, open_picture, sampled
+from vsacc.reading import Question
+from vsacc.saccader import Config, Given, Saccader, Turn
 from vsacc.sampler import build_pyramid, glimpse, proxy
-from vsacc.tasks.base import TEST_SEED, ClutteredSplit, PhotoSplit, kind_of
-from vsacc.tasks.cluttered import TASKS, make_batch
-from vsacc.vrnn import kl_normal
+from vsacc.systems import all_systems
+from vsacc.tasks import TEST_SEED, cluttered, find_task
+from vsacc.tasks.photographs import PhotoSplit
+from vsacc.vrnn import Normal, kl_normal
 
 TINY = Config(hidden=16, features=12, proxy_widths=(4, 8), crop_widths=(8, 8), glimpses=2)
-KIND = kind_of("identification")
+PAIRS = cluttered.IDENTIFICATION.question
 STEPS = 4
 
 
@@ -26,9 +27,8 @@ STEPS = 4
 def explorer(request, digits):
     torch.manual_seed(0)
     change = {} if request.param == "ours" else {"posterior": "dense", "inhibition": False, "likelihood": "pooled"}
-    model = Saccader(replace(TINY, **change), KIND.labels).eval()
-    split = ClutteredSplit(TASKS["identification"], digits)
-    return Explorer(model, FixedTest(split, KIND.classes), KIND.classes, STEPS)
+    model = Saccader(replace(TINY, **change), PAIRS).eval()
+    return Explorer(model, FixedTest(cluttered.IDENTIFICATION.open("test"), PAIRS), PAIRS, STEPS)
 
 
 def test_looking_at_the_means_is_the_model(explorer):
@@ -44,7 +44,8 @@ def test_looking_at_the_means_is_the_model(explorer):
         np.testing.assert_allclose(look.kl[t - 1], output.terms["kl"][0], rtol=1e-4)
         np.testing.assert_allclose(look.log_y[t - 1], np.log(look.posterior[t - 1, picture.truth]), atol=1e-4)
     np.testing.assert_allclose(look.mean, look.where)
-    np.testing.assert_allclose(look.proxy, proxy(picture.images, 32)[0, 0], atol=1e-6)
+    np.testing.assert_allclose(look.proxy, proxy(picture.images, 32)[:, 0].expand(STEPS, -1, -1), atol=1e-6)
+    np.testing.assert_array_equal(look.said, look.posterior.argmax(-1))
     assert not look.placed.any()
 
 
@@ -53,12 +54,10 @@ def test_a_sample_is_the_mean_and_sigma_of_its_noise(explorer):
     look, again, other = (explorer.look(picture, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(look.where, again.where)
     assert not np.allclose(look.where, other.where)
-    eps = np.concatenate([noise(1, step)[:, 1:] for step in range(STEPS)])
-    np.testing.assert_allclose(look.where[:, 1:], look.mean[:, 1:] + look.sigma * eps, atol=1e-5)
-
-
-def test_noise_is_standard_normal():
-    drawn = torch.cat([noise(seed, step) for seed in range(300) for step in range(3)])
+    standard = Normal(torch.zeros(1, 3), torch.ones(1, 3))
+    eps = torch.cat([sampled(1)(Turn(step, standard, [])).z for step in range(STEPS)])[:, 1:]
+    np.testing.assert_allclose(look.where[:, 1:], look.mean[:, 1:] + look.sigma * eps.numpy(), atol=1e-5)
+    drawn = torch.cat([sampled(seed)(Turn(step, standard, [])).z for seed in range(300) for step in range(3)])
     assert drawn.mean(0).abs().max() < 0.12 and (drawn.std(0) - 1).abs().max() < 0.1
 
 
@@ -78,20 +77,11 @@ def test_a_place_by_hand_is_looked_at_and_remembered(explorer):
         for step in range(STEPS):
             q, p = vrnn.posterior(features, state), vrnn.prior(state)
             np.testing.assert_allclose(look.mean[step], vrnn.where(q.mean)[0], atol=1e-5)
-            z = nearest_latent(vrnn, torch.tensor([place])) if step == 1 else q.mean
+            z = vrnn.latent(torch.tensor([place])) if step == 1 else q.mean
             kl += kl_normal(q, p).item()
             state = vrnn.recur(features, z, state)
     assert look.kl[-1] == pytest.approx(kl, rel=1e-4)
     assert not np.allclose(look.where[2:], free.where[2:])
-
-
-def test_the_nearest_latent_is_the_inverse_of_where(explorer):
-    vrnn = explorer.model.vrnn
-    inside = torch.tensor([[0.22, 0.1, -1.0], [0.29, -0.9, 0.0]])
-    torch.testing.assert_close(vrnn.where(nearest_latent(vrnn, inside)), inside)
-    outside = torch.tensor([[0.05, 0.1, 0.2], [0.9, 0.1, 0.2]])
-    scales = vrnn.where(nearest_latent(vrnn, outside))[:, 0]
-    torch.testing.assert_close(scales, torch.tensor([0.2, 0.3]), atol=1e-3, rtol=0)
 
 
 def test_survey_is_many_looks(explorer):
@@ -106,46 +96,92 @@ def test_survey_is_many_looks(explorer):
 
 
 def test_the_telling_picture_is_right_and_hard_to_hit(explorer, monkeypatch):
-    truths = [explorer.pictures[index].truth for index in range(3)]
-    readings = {0: False, 1: True, 2: True}  # picture: read right
-    elsewhere = {1: 0.7, 2: 0.3}  # picture: share of places that read it right
-
-    def index_of(picture):
-        return next(i for i in range(3) if explorer.pictures[i].title == picture.title)
+    pictures = [explorer.pictures[index]._replace(title=str(index)) for index in range(3)]
+    free, right, elsewhere = explorer.look(pictures[0]), (False, True, True), (0, 0.7, 0.3)
 
     def look(self, picture):
-        i, posterior = index_of(picture), np.zeros((STEPS, 55))
-        posterior[1, truths[i] if readings[i] else (truths[i] + 1) % 55] = 1
-        return free._replace(posterior=posterior)
+        said = picture.truth + (not right[int(picture.title)])
+        return free._replace(said=np.full(STEPS, said))
 
     def survey(self, picture, step, side):
-        i, shares = index_of(picture), np.zeros((10, 1, 55))
-        right = round(10 * elsewhere[i])
-        shares[:right, 0, truths[i]] = shares[right:, 0, (truths[i] + 1) % 55] = 1
+        shares = np.zeros((10, 1, 55))
+        count = round(10 * elsewhere[int(picture.title)])  # of places that read it right
+        shares[:count, 0, picture.truth] = shares[count:, 0, (picture.truth + 1) % 55] = 1
         return shares
 
-    free = explorer.look(explorer.pictures[0])
     monkeypatch.setattr(Explorer, "look", look)
     monkeypatch.setattr(Explorer, "survey", survey)
-    assert explorer.first_telling() == 2
+    assert replace(explorer, pictures=pictures).first_telling() == 2
     with pytest.raises(ValueError, match="no picture"):
-        replace(explorer, pictures=[explorer.pictures[0], explorer.pictures[1]]).first_telling()
+        replace(explorer, pictures=pictures[:2]).first_telling()
+
+
+def looked_at_by(system, task, profile="quick"):
+    """A look at the second picture of a task's fixed set by an untrained system; the explorer and the picture too."""
+    torch.manual_seed(0)
+    question, found = task.question, all_systems()[system]
+    config = replace(found.configure(task.name, profile), channels=task.channels)
+    explorer = Explorer(found.build(config, question).eval(), FixedTest(task.open("test"), question), question, 3)
+    return explorer, explorer.pictures[1], explorer.look(explorer.pictures[1])
+
+
+@pytest.mark.parametrize("system", all_systems())
+def test_a_look_is_what_any_model_says_after_each_glimpse(system, digits):
+    explorer, picture, look = looked_at_by(system, cluttered.ONE_DIGIT)
+    with torch.no_grad():
+        outputs = [explorer.model(picture.images, glimpses=t + 1) for t in range(len(look.said))]
+    for t, output in enumerate(outputs):
+        np.testing.assert_allclose(look.posterior[t], output.logits[0].softmax(-1), atol=1e-5)
+        assert look.log_y[t] == pytest.approx(np.log(look.posterior[t, picture.truth]), abs=1e-5)
+        if output.where is not None:
+            np.testing.assert_allclose(look.where[: t + 1], output.where[0], atol=1e-5)
+            np.testing.assert_allclose(look.glimpses[: t + 1], output.glimpses[0, :, 0], atol=1e-5)
+    assert len(look.said) == (1 if outputs[0].where is None else 3) and (look.where is None) == (len(look.said) == 1)
+    bound = [look.proxy, look.mean, look.sigma, look.log_c, look.kl]
+    assert {part is not None for part in bound} == {explorer.movable}
+    if not explorer.movable:
+        for more in ({"places": {0: (0.3, 0, 0)}}, {"seed": 0}):
+            with pytest.raises(UserError, match=r"chooses its places by itself, .*\.$"):
+                explorer.look(picture, **more)
+
+
+@pytest.mark.parametrize("system", ["saccader", "ram"])
+def test_questions_of_yes_and_no_have_a_probability_each(system, digits, monkeypatch):
+    monkeypatch.setattr("vsacc.tasks.megapixel.COUNTS", {"test": 3})
+    explorer, picture, look = looked_at_by(system, find_task("megapixel_multi"))
+    with torch.no_grad():
+        logits = explorer.model(picture.images, glimpses=3).logits[0]
+    np.testing.assert_allclose(look.posterior[2], logits.sigmoid(), atol=1e-5)
+    np.testing.assert_array_equal(look.said, look.posterior > 0.5)
+    assert picture.truth.dtype == bool and picture.truth.shape == (10,)
+    np.testing.assert_allclose(look.log_y[2], np.log(np.abs(look.posterior[2] - ~picture.truth)).sum(), rtol=1e-4)
+    named = ", ".join(str(k) for k in np.flatnonzero(picture.truth))
+    assert picture.title == f"test image 1, 1500 x 1500, true {named}" and len(explorer.pictures) == 3
+
+
+def test_a_video_is_looked_at_once_a_frame(digits):
+    explorer, picture, look = looked_at_by("saccader", find_task("moving_digit"))
+    frames = picture.images.level(0)[0, :, 0]
+    np.testing.assert_array_equal(picture.small, frames[0])
+    longer = replace(explorer, steps=9).look(picture)
+    assert len(longer.said) == len(frames) == 5 and longer.proxy.shape == (5, 32, 32)
+    with torch.no_grad():
+        output = explorer.model(picture.images, 5, policy=Given(torch.from_numpy(longer.where)[None]))
+    np.testing.assert_allclose(longer.glimpses, output.glimpses[0, :, 0], atol=1e-5)
+    assert np.ptp(longer.proxy, axis=0).max() > 0.1 and len(look.said) == 3
 
 
 def test_the_fixed_test_pictures_are_those_of_the_test_set(digits):
-    task = TASKS["identification"]
-    batch = make_batch(task, digits, 100, TEST_SEED, 1)
-    pictures = FixedTest(ClutteredSplit(task, digits), KIND.classes)
+    split = cluttered.IDENTIFICATION.open("test")
+    batch, pictures = split.draw(100, TEST_SEED, 1), FixedTest(split, PAIRS)
     torch.testing.assert_close(pictures[107].images.level(0), batch.images.level(0)[7:8])
-    assert pictures[107].truth == batch.labels[7] and KIND.classes[batch.labels[7]] in pictures[107].title
-    assert len(pictures) == 10_000
-    for index in (-1, 10_000):
-        with pytest.raises(IndexError):
-            pictures[index]
-    large = FixedTest(pictures.split, KIND.classes, side=300)[107]
-    torch.testing.assert_close(
-        large.images.level(0), make_batch(task, digits, 100, TEST_SEED, 1, 300).images.level(0)[7:8], atol=1, rtol=0
-    )
+    assert pictures[107].truth == batch.labels[7] and len(pictures) == 10_000
+    assert pictures[107].title == f"test image 107, 100 x 100, true {PAIRS.classes[batch.labels[7]]}"
+    with pytest.raises(IndexError):
+        pictures[10_000]
+    split = replace(split, side=300)
+    large, same = FixedTest(split, PAIRS)[107], split.draw(100, TEST_SEED, 1).images.level(0)[7:8]
+    torch.testing.assert_close(large.images.level(0), same, atol=1, rtol=0)
     assert large.shape == (300, 300) and large.small.shape == (300, 300)
 
 
@@ -157,16 +193,11 @@ def test_photographs_are_read_one_at_a_time():
         asked.append(rows.tolist())
         return build_pyramid(pixels[rows])
 
-    store = SimpleNamespace(
-        images=images, labels=torch.tensor([0, 1, 2, 0, 1]), sizes=((64, 64),), classes="abc", source="a stand-in"
-    )
-    photographs = Photographs(PhotoSplit(store, torch.tensor([4, 2, 0]), None), "abc")
-    assert [(one.truth, one.small[0, 0].tolist()) for one in photographs] == [
-        (1, [160] * 3),
-        (2, [80] * 3),
-        (0, [0] * 3),
-    ]
-    assert asked[:3] == [[4], [2], [0]]
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    store = SimpleNamespace(images=images, labels=labels, sizes=((64, 64),), classes="abc", source="a stand-in")
+    photographs = FixedTest(PhotoSplit(store, torch.tensor([4, 2, 0])), Question(torch.arange(3), ("a", "b", "c")))
+    seen = [(one.truth, one.small[0, 0].tolist()) for one in photographs]
+    assert seen == [(1, [160] * 3), (2, [80] * 3), (0, [0] * 3)] and asked == [[4], [2], [0]]
     assert photographs[1].title == "stand-in 1, 64 x 64, true c" and len(photographs) == 3
 
 
@@ -180,30 +211,44 @@ def test_the_small_picture_is_the_whole_picture():
 
 
 def test_own_files(explorer, tmp_path):
-    rng = np.random.default_rng(0)
-    colour = rng.integers(0, 256, (40, 70, 3), dtype=np.uint8)
+    colour = np.random.default_rng(0).integers(0, 256, (40, 70, 3), dtype=np.uint8)
     Image.fromarray(colour).save(tmp_path / "b.png")
     Image.fromarray(colour[:, :, 0]).save(tmp_path / "a.png")
     (tmp_path / "notes.txt").write_text("no picture")
-    picture = explorer.open(str(tmp_path / "b.png"))
+    picture = open_picture(str(tmp_path / "b.png"), 1)
     grey = np.asarray(Image.fromarray(colour).convert("L"))
     np.testing.assert_array_equal(picture.images.level(0)[0, 0], grey)
     look = explorer.look(picture)
-    assert picture.truth is None and np.isnan(look.log_y).all() and np.isfinite(look.posterior).all()
+    assert picture.truth is look.log_y is None and np.isfinite(look.posterior).all()
 
     folder = open_folder(str(tmp_path), channels=3)
     assert [one.title for one in folder] == ["a.png, 70 x 40", "b.png, 70 x 40"]
     np.testing.assert_array_equal(folder[1].images.level(0)[0].movedim(0, -1), colour)
 
     (tmp_path / "broken.png").write_bytes(b"nothing")
-    for path in ("broken.png", "absent.png"):
-        with pytest.raises(UserError, match=path):
-            explorer.open(str(tmp_path / path))
-    with pytest.raises(UserError, match="name a folder"):
-        open_folder(str(tmp_path / "absent"), 1)
+    for path in (tmp_path / "broken.png", tmp_path / "absent.png", "~nobody/x.jpg", f"{tmp_path}/a\0b.png"):
+        with pytest.raises(UserError, match=r"cannot be read \(.*\.$"):
+            open_picture(path, 1)
+    for path in (tmp_path / "absent", "~nobody"):
+        with pytest.raises(UserError, match="name a folder"):
+            open_folder(str(path), 1)
 
 
-def test_one_pixel_wide_images_can_be_looked_at(explorer, tmp_path):
-    Image.fromarray(np.full((50, 1), 90, np.uint8)).save(tmp_path / "thin.png")
-    look = explorer.look(explorer.open(str(tmp_path / "thin.png")))
+def test_colour_is_kept_for_three_channels_and_weighed_for_one(tmp_path):
+    image = np.zeros((2, 3, 3), np.uint8)
+    image[0, 0], image[0, 1], image[1, 2] = (255, 0, 0), (0, 255, 0), (10, 20, 30)
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    # 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)
+    assert open_picture(tmp_path / "photo.png", 1).images.level(0)[0, 0].tolist() == [[76, 150, 0], [0, 0, 18]]
+    colour = open_picture(tmp_path / "photo.png", 3).images.level(0)[0]
+    assert colour[:, 1, 2].tolist() == [10, 20, 30] and colour[:, 0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (50, 1), (3, 900), (700, 40)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_size_and_aspect(tmp_path, height, width, channels):
+    Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(tmp_path / "thin.png")
+    explorer = Explorer(Saccader(replace(TINY, channels=channels), PAIRS).eval(), (), PAIRS)
+    look = explorer.look(open_picture(tmp_path / "thin.png", channels))
     np.testing.assert_allclose(look.glimpses, 90 / 255, atol=1e-6)
+    np.testing.assert_allclose(look.posterior.sum(-1), 1, atol=1e-5)

@@ -1,61 +1,43 @@
-"""The architecture, read off the source: who may import whom, how long a file may be, what it may need."""
+"""The architecture, read off the source: who may import whom, and what a file may need."""
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from vsacc.local.paths import ROOT
-
-LINES = 250
-# Lower layers first. A module imports from its own layer or from lower ones, never in a circle.
-LAYERS = [
-    {"paths", "seeds"},
-    {"record", "sampler", "vrnn", "noise", "video"},
-    {"store"},
-    {"classifier", "loss", "model", "toy", "estimators", "datasets", "baselines"},
-    {"parallel", "tasks", "models", "metrics", "errors", "recipes", "weights", "explore"},
-    {"health", "train"},
-    {
-        "bench",
-        "cost",
-        "ablation",
-        "budget",
-        "sweep",
-        "runs",
-        "reproduce",
-        "readme",
-        "results",
-        "reporting",
-        "report",
-        "refresh",
-    },
-]
-APART = {"plots": set(), "widgets": {"plots", "paths"}}  # arrays in, pictures out
-TOGETHER = {"hero", "classify"}  # shows models in pictures, as the notebooks do; nothing imports it
-NO_SCIENCE = {"reporting", "report", "refresh", "record", "paths"}
+ROOT = Path(__file__).parents[1]
+CORE = ("sampler", "vrnn", "reading", "loss", "saccader")
+BELOW = {  # room: the rooms that it may import, besides itself
+    "core": set(),
+    "local": set(),
+    "images": {"core", "local"},
+    "systems": {"core"},
+    "tasks": {"core", "local", "images"},
+    "training": {"core", "local", "images", "systems", "tasks"},
+    "studies": {"core", "local", "images", "systems", "tasks", "training"},
+    "figures": set(),
+    "look": {"core", "local", "images", "systems", "tasks", "training", "studies", "figures"},
+    "report": {"local", "studies", "systems", "figures", "look"},
+}
 # Distribution of an import, where its name differs or where a listed package brings it.
 DISTRIBUTION = {"PIL": "pillow", "math_core": "math-core", "nbformat": "papermill", "IPython": "ipywidgets"}
-DISTRIBUTION |= {"pygments": "nbconvert"}
+DISTRIBUTION |= {"pygments": "nbconvert", "lightning_fabric": "lightning-fabric", "numpy": "numpy"}
 
-PATHS = sorted((ROOT / "vsacc").rglob("*.py"))
-# Module name below vsacc -> its file; a package goes by its own name, vsacc itself by "".
-FILES = {
-    path.relative_to(ROOT / "vsacc")
-    .with_suffix("")
-    .as_posix()
-    .replace("/", ".")
-    .removesuffix("__init__")
-    .strip("."): path
-    for path in PATHS
-}
+
+def modules(root: Path) -> dict[str, Path]:
+    """Dotted name below vsacc -> file; a package goes by its own name, vsacc itself by ""."""
+    return {
+        ".".join(path.relative_to(root / "vsacc").with_suffix("").parts).removesuffix("__init__").strip("."): path
+        for path in sorted((root / "vsacc").rglob("*.py"))
+    }
 
 
 def imported(path: Path, package: str) -> tuple[set[str], set[str]]:
-    """What a file of vsacc imports, wherever it does: (modules of vsacc, top names of other packages).
+    """What a file of vsacc imports, wherever it does: (dotted names below vsacc, top names of other packages).
 
     ``package`` is the file's own package, such as "vsacc.tasks".
     """
@@ -72,78 +54,95 @@ def imported(path: Path, package: str) -> tuple[set[str], set[str]]:
         for name in names:
             top, _, rest = name.partition(".")
             (inside if top == "vsacc" else outside).add(rest if top == "vsacc" else top)
-    known = {max((m for m in FILES if f"{name}.".startswith(f"{m}.")), key=len, default=name) for name in inside}
-    return known, outside
+    return inside, outside
 
 
-def imports_of(module: str) -> tuple[set[str], set[str]]:
-    path = FILES[module]
-    return imported(path, ".".join(path.relative_to(ROOT).parent.parts))
+def room(name: str) -> str:
+    top = name.partition(".")[0]
+    return "core" if top in CORE else top
 
 
-def top(module: str) -> str:
-    return module.partition(".")[0]
+def faults(root: Path) -> list[str]:
+    """A line for each import against the rule, and for each file that has no place."""
+    found = []
+    for name, path in modules(root).items():
+        inside, outside = imported(path, ".".join(path.relative_to(root).parent.parts))
+        if name in ("", "__main__"):  # the names and the door open every room
+            continue
+        if room(name) not in BELOW:
+            found.append(f"{name} is in no room")
+            continue
+        found += [
+            f"{name} imports {other or 'vsacc'}"
+            for other in inside
+            if room(other) != room(name) and room(other) not in BELOW[room(name)]
+        ]
+        if room(name) == "core":
+            found += [f"{name} imports {other}" for other in outside - set(sys.stdlib_module_names) - {"torch"}]
+        if "matplotlib" in outside and room(name) != "figures":
+            found.append(f"{name} imports matplotlib outside of figures")
+    return found
 
 
-def layer(module: str) -> int:
-    places = [number for number, modules in enumerate(LAYERS) if top(module) in modules]
-    assert places, f"vsacc/{top(module)} has no place yet: add it to LAYERS or APART in {Path(__file__).name}"
-    return places[0]
+def test_imports_run_one_way():
+    assert faults(ROOT) == []
 
 
-@pytest.mark.parametrize("module", [module for module in FILES if module])
-def test_imports_run_one_way(module):
-    needed, _ = imports_of(module)
-    for other in needed:
-        assert other and other in FILES, f"{module} imports {other or 'vsacc'}: name the module that has it"
-    tops = {top(other) for other in needed} - {top(module)}
-    assert not tops & TOGETHER, f"{module} imports what stands on top of everything"
-    if top(module) in TOGETHER:
-        return
-    if top(module) in APART:
-        assert tops <= APART[top(module)], f"{module} stands apart"
-        return
-    assert not tops & APART.keys(), f"{module} imports what stands apart"
-    for other in tops:
-        assert layer(other) <= layer(module), f"{module} imports {other} from a higher layer"
-    if top(module) in NO_SCIENCE:
-        assert tops <= NO_SCIENCE, f"{module} runs notebooks and knows nothing of models"
+@pytest.mark.parametrize(
+    ("file", "line", "fault"),
+    [
+        ("saccader.py", "import numpy", "saccader imports numpy"),
+        ("loss.py", "from .training.jobs import Job", "loss imports training.jobs.Job"),
+        ("systems/ram.py", "def late():\n    from ..tasks import find_task", "systems.ram imports tasks.find_task"),
+        ("images/store.py", "from ..tasks.mnist import load_digits", "images.store imports tasks.mnist.load_digits"),
+        ("figures/cost.py", "from ..systems import marks", "figures.cost imports systems.marks"),
+        ("helpers.py", "", "helpers is in no room"),
+        ("tasks/colon.py", "import vsacc", "tasks.colon imports vsacc"),
+    ],
+)
+def test_an_import_against_the_rule_is_seen(tmp_path, file, line, fault):
+    target = tmp_path / "vsacc" / file
+    target.parent.mkdir(parents=True)
+    target.write_text(line + "\n")
+    assert faults(tmp_path) == [fault]
 
 
 def test_no_circles():
-    graph = {module: imports_of(module)[0] - {module} for module in FILES.keys() - {""}}
-    while leaves := {module for module, needed in graph.items() if not needed & graph.keys()}:
-        graph = {module: needed for module, needed in graph.items() if module not in leaves}
+    known, graph = modules(ROOT), {}
+    for name, path in known.items():
+        inside, _ = imported(path, ".".join(path.relative_to(ROOT).parent.parts))
+        needed = {max((m for m in known if f"{other}.".startswith(f"{m}.")), key=len, default="") for other in inside}
+        graph[name] = needed - {name, ""}
+    while leaves := {name for name, needed in graph.items() if not needed & graph.keys()}:
+        graph = {name: needed for name, needed in graph.items() if name not in leaves}
     assert not graph, f"these import each other in a circle: {sorted(graph)}"
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_a_file_holds_one_idea(module):
-    assert len(FILES[module].read_text().splitlines()) <= LINES
-
-
-@pytest.mark.parametrize("module", FILES)
-def test_only_widgets_need_ipywidgets_and_only_pictures_matplotlib(module):
-    _, outside = imports_of(module)
-    assert "ipywidgets" not in outside or top(module) == "widgets"
-    assert "matplotlib" not in outside or top(module) in APART
-
-
-@pytest.mark.parametrize("module", FILES)
-def test_what_is_imported_is_listed(module):
+def test_what_is_imported_is_listed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = {re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"]}
-    _, outside = imports_of(module)
-    needed = {DISTRIBUTION.get(name, name) for name in outside - set(sys.stdlib_module_names)}
-    assert needed <= listed, f"add {sorted(needed - listed)} to pyproject.toml or do without"
+    needed = set()
+    for path in modules(ROOT).values():
+        needed |= imported(path, ".".join(path.relative_to(ROOT).parent.parts))[1]
+    needed = {DISTRIBUTION.get(name, name) for name in needed - set(sys.stdlib_module_names)}
+    extras = {re.match(r"[\w-]+", item)[0] for part in project["optional-dependencies"].values() for item in part}
+    assert needed <= listed | extras, f"add {sorted(needed - listed - extras)} to pyproject.toml or do without"
+    assert listed <= needed | {"jupyterlab", "ipywidgets"}, f"nothing imports {sorted(listed - needed)}"
 
 
-def test_the_reader_of_imports_sees_all_forms(tmp_path):
-    source = tmp_path / "a.py"
-    source.write_text(
-        "import vsacc.local.paths\nfrom vsacc import train\nfrom . import mnist\nfrom .cluttered import TASKS\n"
-        "def late():\n    from ..sampler import glimpse\n    import torch.nn\n"
-    )
-    inside, outside = imported(source, "vsacc.tasks")
-    assert inside == {"paths", "train", "datasets.mnist", "datasets.cluttered", "sampler"}
-    assert outside == {"torch"}
+def test_the_house_stays_small():
+    """Files at the top, rooms, files and lines, as CONTRIBUTING.md says."""
+    files = modules(ROOT).values()
+    assert len(list((ROOT / "vsacc").glob("*.py"))) <= 8
+    assert len({path.parent for path in files}) - 1 <= 10
+    assert len(files) <= 75
+    assert sum(len(path.read_text().splitlines()) for path in files) <= 9500
+
+
+def test_the_name_alone_needs_torch_at_most():
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, vsacc; print(*{name.partition('.')[0] for name in sys.modules})"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    others = {"numpy", "matplotlib", "PIL", "tifffile", "joblib", "scipy", "tqdm", "lightning_fabric", "safetensors"}
+    assert not others & set(told.stdout.split())

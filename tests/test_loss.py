@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from vsacc.loss import lower_bound
 
@@ -34,7 +35,7 @@ def test_product_is_what_the_authors_train(seen):
 def test_the_product_stops_training_the_elbo_of_an_image_it_classifies(seen):
     """d loss / d log_c is the cross-entropy: near 0 for a sure image. In the sum it is the weight."""
     _, labels, terms = seen
-    sure = 50 * torch.nn.functional.one_hot(labels, 3).double()
+    sure = 50 * F.one_hot(labels, 3).double()
     lower_bound(sure, labels, terms, form="product").loss.backward()
     assert terms["log_c"].grad.abs().max() < 1e-6
     terms["log_c"].grad = None
@@ -42,11 +43,11 @@ def test_the_product_stops_training_the_elbo_of_an_image_it_classifies(seen):
     torch.testing.assert_close(terms["log_c"].grad, torch.full((4,), -0.25, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("form", ["sum", "product"])
-def test_a_model_without_a_latent_is_trained_by_cross_entropy(seen, form):
+def test_a_model_without_a_latent_is_trained_by_cross_entropy(seen):
     logits, labels, _ = seen
-    loss = lower_bound(logits, labels, {}, form=form).loss
-    torch.testing.assert_close(loss.double(), torch.nn.functional.cross_entropy(logits, labels), rtol=1e-6, atol=0)
+    for form in ("sum", "product"):
+        loss = lower_bound(logits, labels, {}, form=form).loss
+        torch.testing.assert_close(loss.double(), F.cross_entropy(logits, labels), rtol=1e-6, atol=0)
 
 
 def test_unknown_form(seen):

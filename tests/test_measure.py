@@ -57,8 +57,8 @@ def test_a_cpu_is_spared_what_it_cannot_hold(monkeypatch):
     def never(size):
         return lambda: pytest.fail("it was run")
 
-    assert measure.largest_batch(never, 16, 2, lambda size: 150.0 * size) == 4  # 600 <= 80 % of 1000
-    assert measure.largest_batch(never, 16, 2, lambda size: 500.0 * size) is None
+    assert measure.largest_batch(never, 16, 2, 150.0) == 4  # 600 <= 80 % of 1000
+    assert measure.largest_batch(never, 16, 2, 500.0) is None
 
 
 def test_a_gpu_is_asked_by_trying(monkeypatch):
@@ -74,17 +74,10 @@ def test_a_gpu_is_asked_by_trying(monkeypatch):
 
         return work
 
-    assert measure.largest_batch(make, 16, 2, lambda size: float("inf")) == 4
+    assert measure.largest_batch(make, 16, 2, float("inf")) == 4
     assert tried == [16, 8, 4]
 
 
 def test_free_memory_is_a_share_of_the_machines():
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0 < measure.free_bytes() <= total or measure.free_bytes() == float("inf")
-
-
-def test_slope_is_the_exponent():
-    sides = [100, 300, 1000, 5000]
-    assert measure.slope(sides, [3e-9 * side**2 for side in sides]) == pytest.approx(2)
-    assert measure.slope(sides, [0.25] * 4) == pytest.approx(0, abs=1e-12)
-    assert measure.slope(sides[:2], [1, 2]) is None

@@ -1,23 +1,26 @@
 """Filling the tables: rows are made once, in order, within a budget, and are the same after whatever interruption."""
 
 import math
+import os
 import shutil
 import sys
+import time
+from argparse import Namespace
 from functools import partial
 
 import pytest
 import torch
-from tiny_runs import TINY, standings, tiny_plan, told
+from tiny_runs import apart, made, tiny_plan, told
 
 from vsacc.local.paths import UserError
-from vsacc.studies import reproduce
-from vsacc.studies.plan import Planned
-from vsacc.studies.reproduce import choose, keep_weights, main, make_row, run_all, select, summary
-from vsacc.studies.rows import job_of, read_rows
-from vsacc.studies.standing import Standing, standing
+from vsacc.studies import runs
+from vsacc.studies.plan import Planned, Status, read_rows, statuses
+from vsacc.studies.runs import compute, keep_weights, make_row, reproduce, run_all, select, summary
 from vsacc.training import fit as train
-from vsacc.training.recipes import make_job
-from vsacc.training.weights import load_into
+from vsacc.training.jobs import make_job
+from vsacc.training.weights import job_of, load_into
+
+THREE = ("saccader", "random", "proxy_only")
 
 
 @pytest.fixture
@@ -26,100 +29,93 @@ def folder(tmp_path, monkeypatch, digits):
     return tmp_path
 
 
-def work(folder, weights=None):
-    return partial(make_row, out=folder / "rows", weights=weights, progress=False)
+def states(plan, folder):
+    return [at.state for at in statuses(plan, folder / "rows")]
 
 
 def test_rows_are_made_once_and_in_order(folder, capsys):
-    plan = tiny_plan()
-    assert [s.state for s in standings(plan, folder / "rows")] == ["to do", "to do"]
-    assert run_all(standings(plan, folder / "rows"), work(folder)) == 0
+    plan, rows = tiny_plan(), folder / "rows"
+    assert states(plan, folder) == ["to do", "to do"]
+    assert run_all(statuses(plan, rows), rows) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == [planned.name for planned in plan]
-    rows = read_rows(folder / "rows")
-    assert [job_of(rows[planned.name]) for planned in plan] == [planned.job for planned in plan]
-    assert rows[plan[0].name]["steps"] == 3 and rows[plan[0].name]["threads"] == 1
-    after = standings(plan, folder / "rows")
-    assert [s.state for s in after] == ["done", "done"] and summary(after) == "all 2 runs are done."
-
-
-def test_a_row_of_another_configuration_is_neither_trusted_nor_replaced(folder):
-    planned, *_ = tiny_plan(steps=2)
-    run_all([standing(planned, {})], work(folder))
-    changed = tiny_plan(steps=4, models=["saccader"])
-    (found,) = standings(changed, folder / "rows")
-    assert found.state == "outdated"
-    assert summary([found]).endswith(f"delete to make them anew: {planned.name}.")
+    found = read_rows(rows)
+    assert [job_of(found[planned.name]) for planned in plan] == [planned.job for planned in plan]
+    assert found[plan[0].name]["steps"] == 3 and found[plan[0].name]["threads"] == 1
+    assert states(plan, folder) == ["done", "done"] and summary(statuses(plan, rows)) == "all 2 runs are done."
+    (outdated,) = statuses(tiny_plan(steps=4, systems=["saccader"]), rows)  # neither trusted nor replaced
+    assert outdated.state == "outdated"
+    assert summary([outdated]).endswith(f"delete to make them anew: {plan[0].name}.")
 
 
 def test_a_collapse_is_a_row(folder, capsys):
-    plan = tiny_plan(learning_rate=1e30, steps=10)[:1]
-    assert run_all(standings(plan, folder / "rows"), work(folder, folder / "weights")) == 0
-    (row,) = read_rows(folder / "rows").values()
+    plan, rows = tiny_plan(learning_rate=1e30, steps=10)[:1], folder / "rows"
+    assert run_all(statuses(plan, rows), rows, folder / "weights") == 0
+    (row,) = read_rows(rows).values()
     assert row["stopped"].startswith("training stopped at step") and "lower the learning rate" in row["stopped"]
     assert {"device", "revision", "parameters"} <= row.keys() and "test_accuracy" not in row
-    assert [s.state for s in standings(plan, folder / "rows")] == ["stopped"]
+    assert states(plan, folder) == ["stopped"]
     assert "training stopped" in capsys.readouterr().out and not (folder / "weights").exists()
 
 
 def test_what_fails_leaves_no_row_and_the_others_run(folder, capsys):
-    plan = tiny_plan(models=("saccader", "random", "proxy_only"))
+    plan, rows = tiny_plan(systems=THREE), folder / "rows"
 
-    def fail(planned, deadline):
-        if planned.job.model == "saccader":
+    def fail(at, **options):
+        if at.run.job.model == "saccader":
             raise UserError("there are no digits.")
-        if planned.job.model == "random":
+        if at.run.job.model == "random":
             raise MemoryError("out of memory\nin many lines")
-        return work(folder)(planned, deadline)
+        return make_row(at, **options)
 
-    assert run_all(standings(plan, folder / "rows"), fail) == 2
+    assert run_all(statuses(plan, rows), rows, work=fail) == 2
     shown = capsys.readouterr()
     assert "not made: there are no digits." in shown.out and "failed, MemoryError: out of memory\n" in shown.out
-    assert "Traceback" in shown.err
-    assert [s.state for s in standings(plan, folder / "rows")] == ["to do", "to do", "done"]
+    assert shown.err.count("Traceback") == 1
+    assert states(plan, folder) == ["to do", "to do", "done"]
 
 
-def test_choose():
-    (run, _), lengths = tiny_plan(), (2.0, 30.0, None)
-    short, long, unknown = (Standing(run, "to do", minutes) for minutes in lengths)
-    assert choose([short, long], 10, 10) is short
-    assert choose([long, short], 40, 40) is long
-    assert choose([long, short], 5, 40) is short  # the long one fits into a fresh budget
-    assert choose([long, short], 5, 10) is long  # into none: it can only be made in parts
-    assert choose([long], 5, 40) is None
-    assert choose([long, unknown], 5, 40) is unknown
-    assert choose([short, unknown], 0, 40) is None
-    assert choose([long], math.inf, math.inf) is long
+@pytest.mark.parametrize(
+    ("minutes", "left", "budget", "starts"),
+    [
+        (2.0, 10, 10, True),
+        (30.0, 40, 40, True),
+        (30.0, 5, 40, False),  # it fits into a fresh budget
+        (30.0, 5, 10, True),  # into none: it can only be made in parts
+        (None, 5, 40, True),
+        (None, 0, 40, False),
+        (30.0, math.inf, math.inf, True),
+    ],
+)
+def test_what_does_not_fit_waits(folder, monkeypatch, minutes, left, budget, starts):
+    def stop(job, progress, deadline):
+        assert deadline - time.monotonic() == pytest.approx(60 * left, abs=1)
+        raise train.Stopped("it began")
+
+    monkeypatch.setattr(runs, "fit", stop)
+    result = made(Status(tiny_plan()[0], "to do", minutes), time.time() + 60 * left, budget)
+    assert (result.told if result else None) == ("it began" if starts else None)
 
 
-def test_time_is_up(folder, capsys):
+def test_time_is_up(folder, monkeypatch):
     """A run that meets its deadline leaves a checkpoint, and ends as one that did not."""
-    plan = tiny_plan(steps=40)[:1]
-    assert make_row(plan[0], 0.0, folder / "rows", None, False) is None  # the deadline has long passed
-    (left,) = standings(plan, folder / "rows")
-    assert (left.state, left.step) == ("unfinished", 1)
+    plan, rows = tiny_plan(steps=40)[:1], folder / "rows"
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "fit", lambda job, progress, deadline: train.fit(job, progress=progress, deadline=0.0))
+        assert run_all(statuses(plan, rows), rows) == 0
+    (left,) = statuses(plan, rows)
+    assert (left.state, left.step, left.row) == ("unfinished", 1, None)
     assert "step 1 of 40" in str(left) and summary([left]).startswith("1 of 1 runs are left, ")
-    assert run_all([left], work(folder)) == 0
-    interrupted = read_rows(folder / "rows")
-    shutil.rmtree(folder / "runs")
-    shutil.rmtree(folder / "rows")
-    assert run_all([standing(plan[0], {})], work(folder)) == 0
-    assert told(read_rows(folder / "rows")) == told(interrupted)
-
-
-def test_the_expected_minutes_are_those_of_another_seed(folder):
-    (first, _), other = tiny_plan(), make_job("one_digit", "quick", "saccader", 1, TINY, {"steps": 3, "batch": 8})
-    row = make_row(first, math.inf, folder / "rows", None, False)
-    second = Planned(make_job("one_digit", "quick", "saccader", 1, TINY, {"steps": 3, "batch": 8, "evaluated": 50}))
-    rows = {first.name: row | {"seconds": 120.0}}
-    assert standing(second, rows).minutes == 2.0
-    assert standing(Planned(other, minutes=7.0), rows).minutes == 7.0  # another recipe says nothing
+    assert run_all([left], rows) == 0
+    interrupted = read_rows(rows)
+    for part in ("runs", "rows"):
+        shutil.rmtree(folder / part)
+    assert run_all(statuses(plan, rows), rows) == 0
+    assert told(read_rows(rows)) == told(interrupted)
 
 
 def test_words_are_whole_words():
-    plan = tiny_plan() + [
-        Planned(make_job("identification_2528", "quick", model)) for model in ("resnet18", "resnet18_144")
-    ]
+    plan = tiny_plan() + [Planned(make_job("identification_2528", "quick", s)) for s in ("resnet18", "resnet18_144")]
     assert select(plan, []) == plan
     assert select(plan, ["resnet18", "saccader"]) == [plan[0], plan[2]]
     assert select(plan, ["one_digit-random"]) == select(plan, [plan[1].name]) == [plan[1]]
@@ -129,46 +125,81 @@ def test_words_are_whole_words():
 
 def test_weights_are_halved_where_they_are_large(folder, monkeypatch, capsys):
     (planned, _), kept = tiny_plan(), folder / "weights"
-    row = make_row(planned, math.inf, folder / "rows", kept, False)
+    assert run_all([Status(planned, "to do")], folder / "rows", kept) == 0
     path = kept / f"{planned.name}.safetensors"
-    ours = train.fit(planned.job, progress=False).model
+    ours = train.fit(planned.job, progress=False).model.state_dict()
+    result = made(Status(planned, "to do"), weights=True)
 
     def opened():
         return load_into(train.build(planned.job), planned.job.config, path).state_dict()
 
     def same(dtype):
-        return all(torch.equal(value, ours.state_dict()[name].to(dtype).to(value)) for name, value in opened().items())
+        return all(torch.equal(value, ours[name].to(dtype).to(value)) for name, value in opened().items())
 
     assert same(torch.float32) and not same(torch.bfloat16)
     whole = path.stat().st_size
-    monkeypatch.setattr(reproduce, "LARGEST", whole * 3 // 4)
-    keep_weights(ours, row, path)
+    monkeypatch.setattr(runs, "LARGEST", whole * 3 // 4)
+    keep_weights(planned.job, result, path)
     assert same(torch.bfloat16) and path.stat().st_size < whole * 3 // 4
     assert {value.dtype for value in opened().values()} == {torch.float32}
     path.unlink()
-    monkeypatch.setattr(reproduce, "LARGEST", whole // 4)
-    keep_weights(ours, row, path)
+    monkeypatch.setattr(runs, "LARGEST", whole // 4)
+    keep_weights(planned.job, result, path)
     assert not path.exists() and "no weights kept" in capsys.readouterr().out
 
 
 def test_the_command(folder, monkeypatch, capsys):
-    plan = tiny_plan(models=("saccader", "random", "proxy_only"))
-    monkeypatch.setattr(reproduce, "plan", lambda profile: plan)
-    monkeypatch.setattr(reproduce, "REPORTS", folder / "reports")
+    plan = tiny_plan(systems=THREE)
+    monkeypatch.setattr(runs, "plan", lambda profile: plan)
+    monkeypatch.setattr(runs, "REPORTS", folder / "reports")
+    asked = {"profile": "quick", "only": [], "list": False, "budget_minutes": math.inf, "workers": 1}
+    asked |= {"scheduler": None, "out": None, "weights": None}
 
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vsacc.studies.reproduce", "--profile", "quick", *arguments])
-        return main(), capsys.readouterr().out
+    def command(**changes):
+        return reproduce(Namespace(**asked | changes)), capsys.readouterr().out
 
-    code, shown = command("--list")
+    code, shown = command(list=True)
     assert code == 0 and shown.count("to do") == 3 and not (folder / "reports").exists()
-    code, shown = command("--budget-minutes", "0", "--workers", "1")
-    assert (code, shown) == (0, "3 of 3 runs are left, 0 minutes and 3 of unknown length; start again to go on.\n")
-    code, shown = command("--only", "random", "proxy_only", "--workers", "1")
+    told = "3 of 3 runs are left, 0 minutes and 3 of unknown length; start again to go on.\n"
+    assert command(budget_minutes=0.0) == (0, told)
+    code, shown = command(only=["random", "proxy_only"])
     assert code == 0 and shown.endswith("all 2 runs are done.\n")
-    code, shown = command("--list")
+    code, shown = command(list=True)
     assert code == 0 and shown.count("done") == 2 and shown.count("to do") == 1
     assert len(read_rows(folder / "reports" / "quick" / "runs")) == 2  # never among the committed ones
-    monkeypatch.setattr(reproduce, "processes_and_nodes", lambda: (2, 1))
+    monkeypatch.setattr(runs, "processes_and_nodes", lambda: (2, 1))
     with pytest.raises(UserError, match="not for torchrun"):
         command()
+
+
+def die(item):
+    time.sleep(0.1)
+    os._exit(1)
+
+
+def test_a_killed_worker_is_one_sentence():
+    with pytest.raises(UserError, match="a worker was killed, most likely for memory, start again with fewer workers"):
+        list(compute(die, [0, 1], 2))
+
+
+def test_a_cluster_makes_the_same_rows(folder):
+    """Of workers with two threads each, which may not train at once; and what kills them ends the wait for it."""
+    dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
+    plan, here, there = tiny_plan(systems=THREE), folder / "here", folder / "there"
+    assert run_all(statuses(plan, here), here) == 0
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        to = {"scheduler": cluster.scheduler_address}
+        assert run_all(statuses(plan, there), there, there, **to, work=partial(apart, folder=folder / "far")) == 0
+        assert told(read_rows(there)) == told(read_rows(here)) | {}
+        with pytest.raises(UserError, match="a worker was killed"):
+            list(compute(die, [0], **to))
+
+
+def test_a_cluster_that_is_not_to_be_had_is_one_sentence(monkeypatch):
+    pytest.importorskip("distributed")
+    with pytest.raises(UserError, match=r"no Dask worker answers at tcp://nowhere:x \(ValueError\), start one there"):
+        list(compute(die, [0], scheduler="tcp://nowhere:x"))
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match="Dask is not installed"):
+        list(compute(die, [0], scheduler="tcp://nowhere:1"))

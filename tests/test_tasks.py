@@ -4,11 +4,37 @@ import pytest
 import torch
 from noise_photos import CLASSES, SIDE, develop, photo_list
 
-from vsacc.images.store_read import open_store
-from vsacc.images.store_write import write_store
+from vsacc.images.store import open_store
+from vsacc.images.store_writing import write_store
 from vsacc.local.paths import UserError
-from vsacc.tasks.base import TEST_SEED, ClutteredSplit, PhotoSplit, kind_of
-from vsacc.tasks.cluttered import TASKS
+from vsacc.tasks import TEST_SEED, find_task, open_split
+from vsacc.tasks.photographs import PhotoSplit
+
+ENDLESS = pytest.mark.parametrize("task", ["identification", "moving_digit"])
+
+
+def same(batch, whole, part):
+    """Whether a batch is that part of another one."""
+    one, other = ((some.images.level(0), some.labels, some.boxes) for some in (batch, whole))
+    return all(ours.equal(theirs[part]) for ours, theirs in zip(one, other, strict=True))
+
+
+@ENDLESS
+def test_an_endless_batch_is_a_function_of_seed_and_index(digits, task):
+    split = open_split(task, "train")
+    first = split.draw(16, 5, 2)
+    assert same(split.draw(16, 5, 2), first, slice(None)) and same(
+        split.draw(16, 5, 2, slice(4, 9)), first, slice(4, 9)
+    )
+    assert not any(same(split.draw(16, *other), first, slice(None)) for other in ((5, 3), (6, 2)))
+
+
+@ENDLESS
+def test_the_fixed_set_of_digits_is_a_stream_of_its_own_cut_to_the_count(digits, task):
+    split = open_split(task, "test")
+    batches = list(split.fixed(150))
+    assert [len(batch.labels) for batch in batches] == [batch.images.shape[0] for batch in batches] == [100, 50]
+    assert same(batches[1], split.draw(100, TEST_SEED, 1), slice(50))
 
 
 @pytest.fixture(scope="module")
@@ -21,48 +47,36 @@ def photographs(tmp_path_factory):
     return PhotoSplit(store, rows, rows[:, None, None].expand(-1, 1, 4).float())
 
 
-def drawn(split, size, seed, indices):
-    """The rows of the photographs in batches of a stream."""
-    return torch.cat([split.draw(size, seed, index).boxes[:, 0, 0] for index in indices]).long()
+def rows_of(*batches):
+    """The rows of the photographs in batches."""
+    return torch.cat([batch.boxes[:, 0, 0] for batch in batches]).long()
 
 
 def test_an_epoch_shows_every_photograph_once(photographs):
     """Batches of 4 of 10 photographs: the third one is half of the first epoch, half of the second."""
-    rows = drawn(photographs, 4, 7, range(5))
-    first, second = rows[:10], rows[10:]
+    batches = [photographs.draw(4, 7, index) for index in range(5)]
+    first, second = rows_of(*batches).split(10)
     assert sorted(first.tolist()) == sorted(second.tolist()) == photographs.rows.tolist()
     assert first.tolist() != second.tolist()
-
-
-def test_a_batch_is_a_function_of_seed_and_index(photographs):
-    assert drawn(photographs, 4, 7, [3]).equal(drawn(photographs, 4, 7, range(5))[12:16])
-    assert not drawn(photographs, 10, 7, [0]).equal(drawn(photographs, 10, 8, [0]))
+    assert same(photographs.draw(4, 7, 3, slice(1, 3)), batches[3], slice(1, 3))
+    assert not rows_of(photographs.draw(10, 8, 0)).equal(first)
 
 
 def test_pixels_and_labels_are_those_of_the_row(photographs):
     batch = photographs.draw(6, 0, 0)
-    rows = batch.boxes[:, 0, 0].long()
+    rows = rows_of(batch)
     assert batch.labels.equal(photographs.store.labels[rows])
     for image, row in zip(batch.images.level(0), rows.tolist(), strict=True):
         assert image.equal(develop(photo_list(15)[row].path))
 
 
-def test_the_fixed_set_is_in_the_order_of_the_store(photographs):
+def test_the_fixed_set_of_photographs_is_in_the_order_of_the_store(photographs):
     for count in (None, 3):
-        batches = list(photographs.fixed(count))
-        assert torch.cat([batch.boxes[:, 0, 0] for batch in batches]).long().equal(photographs.rows[:count])
+        assert rows_of(*photographs.fixed(count)).equal(photographs.rows[:count])
     assert photographs.protocol == f"noise, {SIDE} x {SIDE}, 2 classes"
 
 
-def test_the_fixed_set_of_digits_is_a_stream_of_its_own_cut_to_the_count(digits):
-    split = ClutteredSplit(TASKS["identification"], digits)
-    batches = list(split.fixed(150))
-    assert [len(batch.labels) for batch in batches] == [batch.images.shape[0] for batch in batches] == [100, 50]
-    whole = split.draw(100, TEST_SEED, 1)
-    assert batches[1].labels.equal(whole.labels[:50]) and batches[1].boxes.equal(whole.boxes[:50])
-    assert batches[1].images.level(0).equal(whole.images.level(0)[:50])
-
-
 def test_an_unknown_task_is_one_sentence():
-    with pytest.raises(UserError, match=r"task 'mit6k' is unknown, choose one of one_digit, .*mit5k"):
-        kind_of("mit6k")
+    for name in ("mit6k", "nonsense:3", "megapixel:3"):
+        with pytest.raises(UserError, match=rf"task '{name}' is unknown, choose one of one_digit, .*mit5k"):
+            find_task(name)

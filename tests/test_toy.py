@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vsacc.sampler import proxy
-from vsacc.studies import estimators, toy
+from vsacc.studies import toy
 from vsacc.studies.toy import LABEL, PRIOR, normal
 from vsacc.vrnn import Normal, kl_normal
 
@@ -90,19 +90,19 @@ def test_no_gap_where_glimpses_tell_nothing(model):
 
 def test_sampled_bound_agrees_with_quadrature(model, dice):
     for q in (NEAR, PRIOR):
-        assert errors(estimators.log_weights(model, q, COUNT, dice), toy.bound(model, q)) < 4
+        assert errors(toy.log_weights(model, q, COUNT, dice), toy.bound(model, q)) < 4
 
 
 def test_k_sample_bounds_rise_and_stay_below(model, dice):
     exact = toy.log_likelihood(model)
-    log_w = estimators.log_weights(model, PRIOR, 8 * COUNT, dice)
-    rows = [estimators.k_sample(log_w, k) for k in (1, 4, 16, 64)]
+    log_w = toy.log_weights(model, PRIOR, 8 * COUNT, dice)
+    rows = [toy.k_sample(log_w, k) for k in (1, 4, 16, 64)]
     means = torch.stack([row.mean() for row in rows])
     assert (means.diff() > 0).all()
     assert all(row.mean() < exact + 4 * row.std() / len(row) ** 0.5 for row in rows)
     assert exact - means[-1] < 0.02 < exact - means[0]  # with the prior as q the gap closes fast
     assert torch.equal(rows[0], log_w)
-    assert torch.allclose(estimators.k_sample(torch.full((10,), -2.5), 5), torch.full((2,), -2.5))
+    assert torch.allclose(toy.k_sample(torch.full((10,), -2.5), 5), torch.full((2,), -2.5))
 
 
 def test_exact_gradient_by_finite_differences(model):
@@ -114,24 +114,24 @@ def test_exact_gradient_by_finite_differences(model):
 
     steps = 1e-5 * torch.eye(4, dtype=torch.float64)
     slopes = torch.stack([(bound(flat + step) - bound(flat - step)) / 2e-5 for step in steps])
-    assert torch.allclose(estimators.exact_gradient(model, NEAR), slopes, atol=1e-6)
+    assert torch.allclose(toy.exact_gradient(model, NEAR), slopes, atol=1e-6)
 
 
 def test_gradients_are_unbiased(model, dice):
     for q in (NEAR, normal(0.0, 0.3)):
-        exact = estimators.exact_gradient(model, q)
-        assert (errors(estimators.pathwise_gradient(model, q, COUNT, dice), exact) < 4).all()
-        assert (errors(estimators.score_gradient(model, q, COUNT, dice), exact) < 4).all()
-        assert (errors(estimators.score_gradient(model, q, COUNT, dice, baseline=-1.5), exact) < 4).all()
+        exact = toy.exact_gradient(model, q)
+        assert (errors(toy.pathwise_gradient(model, q, COUNT, dice), exact) < 4).all()
+        assert (errors(toy.score_gradient(model, q, COUNT, dice), exact) < 4).all()
+        assert (errors(toy.score_gradient(model, q, COUNT, dice, baseline=-1.5), exact) < 4).all()
 
 
 def spread(model, q, dice) -> list[float]:
     """Variance of the slope in the mean: pathwise, score function, score function with its mean reward as baseline."""
     reward = toy.expectation(model, q, model.log_y).item()
     rows = (
-        estimators.pathwise_gradient(model, q, COUNT, dice),
-        estimators.score_gradient(model, q, COUNT, dice),
-        estimators.score_gradient(model, q, COUNT, dice, reward),
+        toy.pathwise_gradient(model, q, COUNT, dice),
+        toy.score_gradient(model, q, COUNT, dice),
+        toy.score_gradient(model, q, COUNT, dice, reward),
     )
     return [row[:, :2].var(0).sum().item() for row in rows]
 
@@ -180,7 +180,7 @@ def test_two_saccades_and_one_label(coarse, dice):
     assert single < pair < 0
     for q in (PRIOR, normal(list(toy.BAR), 0.2)):
         assert toy.pair_bound(coarse, q, PRIOR) < pair
-    z = estimators.draw(PRIOR, 2 * COUNT, dice)[0]
+    z = toy.draw(PRIOR, 2 * COUNT, dice)[0]
     logits = toy.look(coarse.image, z).view(COUNT, 2, -1).sum(1)
     assert errors(logits.softmax(-1)[:, LABEL], pair.exp()) < 4
 

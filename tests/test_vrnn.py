@@ -1,4 +1,4 @@
-"""The VRNN: KL and densities against torch.distributions, one step against the unrolled model."""
+"""The VRNN: KL and densities against torch.distributions, where it attends, what widening does."""
 
 import math
 
@@ -17,26 +17,18 @@ def normal(seed, batch=5):
 
 def test_kl_agrees_with_torch_distributions():
     q, p = normal(0), normal(1)
-    expected = D.kl_divergence(D.Normal(*q), D.Normal(*p)).sum(-1)
-    torch.testing.assert_close(kl_normal(q, p), expected)
+    torch.testing.assert_close(kl_normal(q, p), D.kl_divergence(D.Normal(*q), D.Normal(*p)).sum(-1))
+    torch.testing.assert_close(kl_normal(q, q), torch.zeros(5, dtype=torch.float64))
 
 
-def test_kl_of_a_distribution_with_itself_is_zero():
-    torch.testing.assert_close(kl_normal(normal(0), normal(0)), torch.zeros(5, dtype=torch.float64))
-
-
-def test_sigma_means_the_same_in_sampling_and_in_the_kl():
+def test_samples_are_pathwise_and_their_sigma_is_that_of_the_kl():
     torch.manual_seed(0)
-    q = Normal(torch.zeros(200_000, 3), torch.tensor([0.1, 1.0, 3.0]).expand(200_000, 3))
-    torch.testing.assert_close(q.sample().std(0), q.sigma[0], rtol=0.02, atol=0)
-
-
-def test_samples_are_pathwise():
-    mean, sigma = torch.zeros(4, 3, requires_grad=True), torch.ones(4, 3, requires_grad=True)
-    z = Normal(mean, sigma).sample()
+    q = Normal(torch.zeros(200_000, 3, requires_grad=True), torch.tensor([0.1, 1.0, 3.0]).repeat(200_000, 1))
+    z = Normal(q.mean, q.sigma.requires_grad_()).sample()
+    torch.testing.assert_close(z.std(0), q.sigma[0], rtol=0.02, atol=0)
     z.sum().backward()
-    torch.testing.assert_close(mean.grad, torch.ones(4, 3))
-    torch.testing.assert_close(sigma.grad, (z / 1.0).detach())
+    torch.testing.assert_close(q.mean.grad, torch.ones_like(z))
+    torch.testing.assert_close(q.sigma.grad, (z / q.sigma).detach())
 
 
 @pytest.fixture(params=["spatial", "dense"])
@@ -52,8 +44,7 @@ def proxy():
 
 def test_every_image_is_alone(vrnn, proxy):
     """No statistics of the batch leak in: the posterior of an image does not depend on its neighbours."""
-    state = vrnn.start(6)
-    together = vrnn.posterior(vrnn.observe(proxy), state)
+    together = vrnn.posterior(vrnn.observe(proxy), vrnn.start(6))
     alone = vrnn.posterior(vrnn.observe(proxy[2:3]), vrnn.start(1))
     torch.testing.assert_close(together.mean[2:3], alone.mean)
     torch.testing.assert_close(together.sigma[2:3], alone.sigma)
@@ -67,21 +58,21 @@ def test_places_and_sigma_are_in_range(vrnn, proxy):
     assert where[:, 0].min() >= vrnn.scale[0] and where[:, 0].max() <= vrnn.scale[1] + 1e-6
 
 
-def test_widening_raises_the_smallest_sigma(vrnn, proxy):
+def test_widening_raises_the_smallest_sigma_and_the_largest_scale(vrnn, proxy):
     features, state = vrnn.observe(proxy), vrnn.start(6)
-    narrow = vrnn.posterior(features, state).sigma
-    vrnn.widen(1.0)
-    torch.testing.assert_close(vrnn.posterior(features, state).sigma, torch.full((6, 3), vrnn.sigma[1]))
-    vrnn.widen(0.0)
-    torch.testing.assert_close(vrnn.posterior(features, state).sigma, narrow)
-
-
-def test_widening_lets_the_scale_grow(vrnn):
-    wide = torch.full((1, 3), 50.0)  # z_s so large that s is at its top
-    for amount, top in ((0.0, 0.3), (0.5, 0.45), (1.0, 0.6)):
+    share = (vrnn.posterior(features, state).sigma - 0.02) / 0.38  # of the way from the smallest to the largest
+    far = torch.full((1, 3), 50.0)  # z_s so large that s is at its top
+    for amount, low, top in ((1.0, 0.4, 0.6), (0.5, 0.02 * 20**0.5, 0.45), (0.0, 0.02, 0.3)):
         vrnn.widen(amount)
-        assert vrnn.where(wide)[0, 0] == pytest.approx(top)
-    assert vrnn.where(-wide)[0, 0] == pytest.approx(0.2)
+        torch.testing.assert_close(vrnn.posterior(features, state).sigma, low + (0.4 - low) * share)
+        assert vrnn.where(far)[0, 0] == pytest.approx(top) and vrnn.where(-far)[0, 0] == pytest.approx(0.2)
+
+
+def test_a_latent_is_that_of_its_place_or_of_the_nearest_that_can_be_drawn():
+    vrnn = VRNN(scale=(0.2, 0.3, 0.6))
+    where = torch.tensor([[0.21, 0.5, -0.9], [0.29, -1.0, 1.0], [0.1, 0.0, 0.0], [0.9, 0.0, 0.0]])
+    expected = torch.cat([where[:, :1].clamp(0.2001, 0.2999), where[:, 1:]], 1)
+    torch.testing.assert_close(vrnn.where(vrnn.latent(where)), expected)
 
 
 def test_attention_moves_with_the_image():
@@ -124,10 +115,8 @@ def test_a_bright_start_looks_at_one_thing_after_the_other():
 def test_light_is_relative_to_the_brightest_place():
     proxy = torch.zeros(2, 3, 16, 16)
     proxy[0, :, 4:8, 4:8] = 0.1
-    expected = (
-        torch.tensor([1, 2, 2, 1]) / 2 * (torch.tensor([1, 2, 2, 1]) / 2)[:, None]
-    )  # 3 x 3 boxes over 2 x 2 cells
-    torch.testing.assert_close(light(proxy)[0, 1:5, 1:5], expected)
+    along = torch.tensor([1, 2, 2, 1]) / 2  # 3 x 3 boxes over 2 x 2 cells
+    torch.testing.assert_close(light(proxy)[0, 1:5, 1:5], along * along[:, None])
     assert not light(proxy)[1].any()  # a black image has no brightest place
 
 
@@ -135,8 +124,7 @@ def test_inhibition_of_return_turns_away_from_visited_places(proxy):
     torch.manual_seed(0)
     vrnn = VRNN(inhibition=True)
     features, state = vrnn.observe(proxy), vrnn.start(6)
-    z = torch.tensor([[0.0, 0.5, 0.5]]).expand(6, 3)
-    visited = vrnn.recur(features, z, state)
+    visited = vrnn.recur(features, torch.tensor([[0.0, 0.5, 0.5]]).expand(6, 3), state)
     before = vrnn.salience(features, visited._replace(visited=state.visited))
     after = vrnn.salience(features, visited)
     corner = (slice(None), slice(10, 14), slice(10, 14))  # around (0.5, 0.5)
@@ -146,10 +134,8 @@ def test_inhibition_of_return_turns_away_from_visited_places(proxy):
 
 def test_the_proxy_has_a_probability(vrnn, proxy):
     """log p(c | z, h) is the log-probability of 8-bit pixels: it agrees with torch.distributions and is negative."""
-    state = vrnn.start(6)
-    z = torch.randn(6, 3)
-    log_sigma = vrnn.log_sigma_c.detach()
-    density = D.Normal(vrnn.decode(z, state.hidden), log_sigma.exp()).log_prob(proxy)
+    state, z = vrnn.start(6), torch.randn(6, 3)
+    density = D.Normal(vrnn.decode(z, state.hidden), vrnn.log_sigma_c.detach().exp()).log_prob(proxy)
     expected = (density - math.log(255)).flatten(1).sum(1)
     torch.testing.assert_close(vrnn.log_proxy(proxy, z, state.hidden), expected)
     vrnn.log_sigma_c.data.fill_(-20.0)  # even a decoder that is sure and right cannot exceed probability one

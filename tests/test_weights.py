@@ -5,71 +5,72 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+from conftest import fingerprint, noise
 from vsacc.local.paths import UserError
-from vsacc.saccader import Config, Saccader
-from vsacc.training.weights import load_into, read_card, save_weights
+from vsacc.training.jobs import build, make_job
+from vsacc.training.weights import job_of, load, load_into, read_card, save_weights
 
-CONFIG = Config(hidden=8, features=8, proxy_widths=(4, 4), crop_widths=(4, 8))
+JOB = make_job("one_digit", "quick", config={"hidden": 8, "features": 8, "proxy_widths": (4, 4), "crop_widths": (4, 8)})
 
 
 @pytest.fixture
 def saved(tmp_path):
-    torch.manual_seed(0)
-    model, path = Saccader(CONFIG, torch.arange(10)), tmp_path / "one.safetensors"
-    save_weights(model, {"task": "one_digit", "model": "saccader", "config": asdict(CONFIG)}, path)
+    model, path = build(JOB), tmp_path / "one.safetensors"
+    save_weights(model, asdict(JOB), path)
     return model, path
-
-
-def fresh(config=CONFIG):
-    return Saccader(config, torch.arange(10))
 
 
 def test_round_trip(saved):
     model, path = saved
-    loaded = load_into(fresh(), CONFIG, path)
-    for ours, theirs in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True):
-        assert torch.equal(ours, theirs)
-    assert read_card(path)["task"] == "one_digit"
+    loaded = load(path)
+    assert (
+        fingerprint(loaded)
+        == fingerprint(load_into(build(replace(JOB, seed=1)), JOB.config, path))
+        == fingerprint(model)
+    )
+    assert not loaded.training and loaded(noise(2, 1, 100, 100)).logits.shape == (2, 10)
+    assert (loaded.task, loaded.classes) == ("one_digit", tuple("0123456789"))
+    assert loaded.card == read_card(path) and job_of(loaded.card) == JOB
+
+
+def test_halved_weights_are_loaded_in_the_models_own_precision(saved):
+    model, path = saved
+    whole = path.stat().st_size
+    save_weights(model, asdict(JOB), path, torch.bfloat16)
+    assert path.stat().st_size < 0.7 * whole
+    for name, value in load(path).state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name], rtol=2**-8, atol=0)
 
 
 def test_weights_of_another_config(saved):
-    other = replace(CONFIG, hidden=16)
+    other = replace(JOB, config=replace(JOB.config, hidden=16))
     with pytest.raises(UserError, match=r"trained with {'hidden': 8}, not with {'hidden': 16}"):
-        load_into(fresh(other), other, saved[1])
+        load_into(build(other), other.config, saved[1])
 
 
-def test_weights_that_are_not_what_the_card_says(saved):
-    _, path = saved
+def of_another_model(path):
     save_weights(torch.nn.Linear(2, 2), read_card(path), path)
-    with pytest.raises(UserError, match="does not hold this model's weights"):
-        load_into(fresh(), CONFIG, path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00" * 7, None])
-def test_truncated_weights(saved, content):
-    _, path = saved
-    path.write_bytes(path.read_bytes()[:-100] if content is None else content)
-    with pytest.raises(UserError, match="does not hold this model's weights"):
-        load_into(fresh(), CONFIG, path)
-
-
-def test_missing_card(saved):
-    _, path = saved
-    path.with_suffix(".json").unlink()
-    with pytest.raises(UserError, match=r"has no card one\.json"):
-        load_into(fresh(), CONFIG, path)
-
-
-def test_broken_card(saved):
-    _, path = saved
-    path.with_suffix(".json").write_text("{")
-    with pytest.raises(UserError, match="not a readable card"):
-        load_into(fresh(), CONFIG, path)
-
-
-def test_a_card_of_another_version(saved):
-    _, path = saved
+def of_another_version(path):
     card = read_card(path)
-    save_weights(saved[0], {**card, "config": {**card["config"], "eyes": 2}}, path)
-    with pytest.raises(UserError, match=r"another version .*eyes"):
-        load_into(fresh(), CONFIG, path)
+    save_weights(build(JOB), card | {"config": card["config"] | {"eyes": 2}}, path)
+    assert job_of(read_card(path)) is None
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (of_another_model, "does not hold this model's weights"),
+        (lambda path: path.write_bytes(b""), "does not hold this model's weights"),
+        (lambda path: path.write_bytes(b"\x00" * 7), "does not hold this model's weights"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "does not hold this model's weights"),
+        (lambda path: path.with_suffix(".json").unlink(), r"has no card one\.json"),
+        (lambda path: path.with_suffix(".json").write_text("{"), "not a readable card"),
+        (of_another_version, r"another version .*eyes"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(saved, harm, sentence):
+    harm(saved[1])
+    with pytest.raises(UserError, match=sentence):
+        load(saved[1])

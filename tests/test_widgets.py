@@ -4,33 +4,40 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_explore import KIND, STEPS, TINY
 
 from vsacc.figures import explorer as pictures
 from vsacc.figures.style import to_png
-from vsacc.look.explorer import Explorer
-from vsacc.look.pictures import FixedTest
+from vsacc.look.explorer import Explorer, FixedTest
 from vsacc.look.widgets import GlimpseExplorer, on_grid
-from vsacc.saccader import Saccader
-from vsacc.tasks.base import ClutteredSplit
-from vsacc.tasks.cluttered import TASKS
+from vsacc.saccader import Config, Saccader
+from vsacc.systems import find_system
+from vsacc.tasks import find_task
+
+TINY = Config(hidden=16, features=12, proxy_widths=(4, 8), crop_widths=(8, 8), glimpses=2)
+
+
+def make_panel(model, task):
+    question = task.question
+    torch.manual_seed(0)
+    return GlimpseExplorer(Explorer(model(question), FixedTest(task.open("test"), question), question, 4), 2)
 
 
 @pytest.fixture
 def panel(digits):
-    torch.manual_seed(0)
-    split = ClutteredSplit(TASKS["identification"], digits)
-    model = Saccader(TINY, KIND.labels).eval()
-    return GlimpseExplorer(Explorer(model, FixedTest(split, KIND.classes), KIND.classes, STEPS), 2)
+    return make_panel(lambda question: Saccader(TINY, question).eval(), find_task("identification"))
 
 
 def shown(panel):
     return panel.image.value, panel.words.value
 
 
+def all_differ(new, old):
+    return all(one != other for one, other in zip(new, old, strict=True))
+
+
 def test_it_opens_on_a_picture(panel):
     assert bytes(panel.image.value).startswith(b"\x89PNG")
-    called = KIND.classes[panel.seen.posterior[0].argmax()]
+    called = panel.explorer.question.classes[panel.seen.said[0]]
     assert f"says {called}<" in panel.words.value and "after 1 glimpse ·" in panel.words.value
     assert "kernel" in repr(panel) and len(repr(panel)) < 110  # ipywidgets cuts longer ones
 
@@ -38,9 +45,8 @@ def test_it_opens_on_a_picture(panel):
 def test_the_step_changes_picture_words_and_sliders(panel):
     before = shown(panel)
     panel.step.value = 2
-    assert all(new != old for new, old in zip(shown(panel), before, strict=True))
-    where = panel.seen.where[1]
-    np.testing.assert_allclose([panel.s.value, panel.x.value, panel.y.value], where, atol=0.0101)
+    assert all_differ(shown(panel), before)
+    np.testing.assert_allclose([slider.value for slider in panel.sliders], panel.seen.where[1], atol=0.0101)
     assert "after 2 glimpses ·" in panel.words.value and "more than" not in panel.words.value
     panel.step.value = 3
     assert "more than the 2 it was trained with" in panel.words.value
@@ -56,8 +62,7 @@ def test_a_place_by_hand(panel):
     panel.x.value = -0.9
     s, _, y = free.where[1]
     np.testing.assert_allclose(panel.seen.where[1], [s, -0.9, y], atol=1e-6)
-    assert all(new != old for new, old in zip(shown(panel), before, strict=True))
-    assert "the place is yours" in panel.words.value
+    assert all_differ(shown(panel), before) and "the place is yours" in panel.words.value
     panel.step.value = 1
     assert "the place is yours" not in panel.words.value
     panel.step.value = 2
@@ -68,14 +73,10 @@ def test_a_place_by_hand(panel):
 
 def test_what_a_browser_sends_back_is_no_hand(panel):
     before = shown(panel)
-    for slider in (panel.s, panel.x, panel.y):
+    for slider in panel.sliders:
         slider.value += 1e-9
     assert shown(panel) == before and panel.places == {}
-
-
-@pytest.mark.parametrize(("value", "expected"), [(0.263, 0.26), (0.271, 0.28), (-3, -1), (2, 1)])
-def test_sliders_show_what_a_browser_can(panel, value, expected):
-    assert on_grid(panel.x, value) == expected
+    assert [on_grid(panel.x, value) for value in (0.263, 0.271, -3, 2)] == [0.26, 0.28, -1, 1]
 
 
 def test_samples_differ_and_can_be_undone(panel):
@@ -91,36 +92,63 @@ def test_samples_differ_and_can_be_undone(panel):
 
 
 def test_pictures_are_chosen(panel):
-    _, next_button, random_button = panel.children[0].children[1:4]
+    previous, following, any_of_them = panel.children[0].children[1:4]
     first = panel.image.value
-    next_button.click()
+    following.click()
     assert panel.index.value == 3 and "test image 3" in panel.picture.title and panel.image.value != first
     panel.index.value = 0
-    panel.children[0].children[1].click()
+    previous.click()
     assert panel.index.value == 9999  # previous of the first is the last
-    random_button.click()
+    any_of_them.click()
     assert panel.picture.title.startswith(f"test image {panel.index.value},")
 
 
 def test_own_file_and_its_errors(panel, tmp_path):
-    Image.fromarray(np.eye(60, dtype=np.uint8) * 255).save(tmp_path / "own.png")
-    panel.path.value = str(tmp_path / "own.png")
-    assert panel.picture.title == "own.png, 60 x 60" and "right" not in panel.words.value
+    Image.fromarray(np.eye(60, dtype=np.uint8) * 255).save(tmp_path / "own $1 $2.png")
+    panel.path.value = str(tmp_path / "own $1 $2.png")
+    assert panel.picture.title == "own $1 $2.png, 60 x 60" and "right" not in panel.words.value
+    title = panel.panel.row.scene.axes.title
+    assert title._preprocess_math(title.get_text()) == (panel.picture.title, False)
     own = panel.image.value
-    panel.path.value = str(tmp_path / "<absent>.png")
-    assert "&lt;absent&gt;.png" in panel.words.value and panel.image.value == own
+    for path in (str(tmp_path / "<absent>.png"), "~nobody/<absent>.png"):
+        panel.path.value = path
+        assert "&lt;absent&gt;.png" in panel.words.value and panel.image.value == own
     panel.index.value = 5
     assert "test image 5" in panel.picture.title
 
 
+@pytest.mark.parametrize(
+    ("system", "task", "steps", "words"),
+    [
+        ("ram", "one_digit", 4, ["after 1 glimpse<", "log p(y | o) "]),
+        ("proxy_only", "one_digit", 1, [") (p = 0.", "log p(y | x) "][1:]),
+        ("saccader", "moving_digit", 4, ["after 1 glimpse · mean of q(z)", "KL"]),
+        ("random", "megapixel_multi", 4, ["says ", "</b>, wrong, true ", "after 1 glimpse<"]),
+    ],
+)
+def test_every_system_has_sliders_for_what_it_has(system, task, steps, words, digits, monkeypatch):
+    monkeypatch.setattr("vsacc.tasks.megapixel.COUNTS", {"test": 5})
+    found = find_system(system)
+    panel = make_panel(lambda question: found.build(found.configure(task, "quick"), question).eval(), find_task(task))
+    assert panel.step.max == steps and all(word in panel.words.value for word in words)
+    panel.step.value = steps
+    movable = system == "saccader"
+    assert [widget.disabled for widget in (*panel.sliders, panel.sample)] == [not movable] * 4
+    row = panel.panel.row
+    assert row.blurred.get_visible() == movable and row.seen.get_visible() == (steps > 1)
+    assert [frame.get_visible() for frame in row.scene.frames] == [steps > 1] * 4
+    assert [spread.get_visible() for spread in row.scene.spreads] == [movable] * 4
+    figure = pictures.steps(panel.picture, panel.seen, panel.explorer.question.classes, steps)
+    assert to_png(figure).startswith(b"\x89PNG")
+
+
 def test_the_picture_shows_what_was_looked_at(panel):
     look, picture = panel.explorer.look(panel.picture, {1: (0.3, 0.5, -0.5)}), panel.picture
-    figure = pictures.steps(picture, look, KIND.classes, 2)
+    figure = pictures.steps(picture, look, panel.explorer.question.classes, 2)
     image, seen, proxy, bars, said = figure.axes[5:10]
     frames = [patch for patch in image.patches if patch.get_visible() and hasattr(patch, "get_bbox")]
     boxes = [(*frame.get_xy(), frame.get_width()) for frame in frames]
-    expected = [(x - s, y - s, 2 * s) for s, x, y in look.where[:2]]
-    np.testing.assert_allclose(boxes, expected, atol=1e-6)
+    np.testing.assert_allclose(boxes, [(x - s, y - s, 2 * s) for s, x, y in look.where[:2]], atol=1e-6)
     assert [frame.get_linestyle() for frame in frames] == ["-", "--"]
     np.testing.assert_allclose(seen.images[0].get_array(), look.glimpses[1])
     assert proxy.get_xlim() == pytest.approx((0.2, 0.8)) and proxy.get_ylim() == pytest.approx((-0.2, -0.8))

@@ -1,46 +1,36 @@
 """Runs that take a second, for the tests of what makes rows: in any process, on stand-in digits."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
-import torch
 
-from vsacc.studies.plan import Planned
-from vsacc.studies.reproduce import make_row
-from vsacc.studies.rows import read_rows
-from vsacc.studies.standing import standing
-from vsacc.tasks import base as tasks
-from vsacc.tasks.mnist import Digits
+from conftest import plain_digits
+from vsacc.studies.plan import Planned, Status
+from vsacc.studies.runs import Made, make_row
 from vsacc.training import fit as train
-from vsacc.training.recipes import make_job
+from vsacc.training.jobs import make_job
 
 TINY = {"hidden": 8, "features": 8, "proxy_widths": (4, 4), "crop_widths": (8, 8), "size": 16}
 
 
-def tiny_plan(steps=3, models=("saccader", "random"), **recipe):
+def tiny_plan(steps=3, systems=("saccader", "random"), seed=0, **recipe):
     recipe = {"steps": steps, "batch": 8, "evaluated": 50, **recipe}
-    return [Planned(make_job("one_digit", "quick", model, 0, TINY, recipe)) for model in models]
+    return [Planned(make_job("one_digit", "quick", system, seed, TINY, recipe)) for system in systems]
 
 
-def squares() -> Digits:
-    """Digit k is a square of grey level 25 k + 30."""
-    labels = torch.arange(10).repeat(30)
-    return Digits((labels * 25 + 30).to(torch.uint8).view(-1, 1, 1).expand(-1, 28, 28).contiguous(), labels)
+def made(at: Status, until=math.inf, budget=math.inf, weights=False, progress=False) -> Made | None:
+    return make_row(at, until, budget, weights, progress)
 
 
-def apart(planned: Planned, deadline: float, folder: Path) -> dict | None:
+def apart(at: Status, folder: Path, **options) -> Made | None:
     """A run made in whichever process, on stand-in digits, with checkpoints all the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "load_digits", lambda split: squares())
+        patch.setattr("vsacc.tasks.cluttered.load_digits", lambda split: plain_digits())
         patch.setattr(train, "RUNS", folder / "runs")
         patch.setattr(train, "CHECKPOINT_EVERY", 0.0)
-        return make_row(planned, deadline, folder / "rows", None, progress=False)
-
-
-def standings(plan, folder):
-    rows = read_rows(folder)
-    return [standing(planned, rows) for planned in plan]
+        return made(at, **options)
 
 
 def told(rows):

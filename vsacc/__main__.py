@@ -103,7 +103,7 @@ def _prepare(data) -> None:
     fivek.add_argument("--root", type=Path, metavar="DIR", help="the data set's folder")
     fivek.add_argument("--side", type=_positive, help="pixels; photographs are squashed to squares")
 
-    drawn = _add(data, "fivek-standin", "tasks.fivek_standin:prepare", "draw its stand-in", "--profile laptop")
+    drawn = _add(data, "fivek-standin", "tasks.standin:prepare", "draw its stand-in", "--profile laptop")
     _profile(drawn)
     drawn.add_argument("--root", type=Path, metavar="DIR", help="the folder to write, else one of the profile's own")
 

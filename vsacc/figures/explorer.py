@@ -1,9 +1,9 @@
 """A look, step by step: the explorer's picture, the same on paper, from pixels to class in one row, and as a film.
 
-A ``look`` is anything with the arrays of ``vsacc.look.explorer.Look``, a ``picture`` anything with ``small``
-(uint8 (h, w) or (h, w, 3)), ``shape`` = (H, W) of the image it stands for, ``title`` and ``truth`` (a class or None).
-Places are (s, x, y) in coordinates in which an image is [-1, 1] on each axis. Artists are made once and moved, and
-nothing is laid out anew, so that a row is drawn in tens of milliseconds.
+A ``look`` is anything with the arrays of ``vsacc.look.explorer.Look``, what is None in it is left out; a ``picture``
+anything with ``small`` (uint8 (h, w) or (h, w, 3)), ``shape`` = (H, W) of the image it stands for, ``title`` and
+``truth`` (a class, bool (K,), or None). Places are (s, x, y) in coordinates in which an image is [-1, 1] on each axis.
+Artists are made once and moved, and nothing is laid out anew, so that a row is drawn in tens of milliseconds.
 """
 
 from collections.abc import Sequence
@@ -43,21 +43,28 @@ class Scene:
         height, width = picture.shape
         self.image.set_data(picture.small)
         self.axes.set_aspect(np.clip(height / width, 1 / 3, 3))
-        self.axes.title.set_text(picture.title)
-        corners = apart(np.clip(look.where[:, 1:] - look.where[:, :1] + 0.04, -0.97, 0.88))
-        for k, (s, x, y) in enumerate(look.where):
-            for artist in (self.frames[k], self.numbers[k], self.spreads[k]):
-                artist.set_visible(k <= step)
-            self.frames[k].set_bounds(x - s, y - s, 2 * s, 2 * s)
-            self.frames[k].set(linewidth=2.4 if k == step else 1.3, linestyle="--" if look.placed[k] else "-")
-            self.numbers[k].set_text(str(k + 1))
-            self.numbers[k].set_position(corners[k])
-            self.spreads[k].set_center(look.mean[k, 1:])
-            self.spreads[k].width, self.spreads[k].height = 2 * SIGMAS * look.sigma[k]
+        self.axes.title.set_text(plain(picture.title))
+        where = np.empty((0, 3)) if look.where is None else look.where
+        corners = apart(np.clip(where[:, 1:] - where[:, :1] + 0.04, -0.97, 0.88))
+        for k, (frame, number, spread) in enumerate(zip(self.frames, self.numbers, self.spreads, strict=True)):
+            taken = k <= step and k < len(where)
+            frame.set_visible(taken)
+            number.set_visible(taken)
+            spread.set_visible(taken and look.mean is not None)
+            if not taken:
+                continue
+            s, x, y = where[k]
+            frame.set_bounds(x - s, y - s, 2 * s, 2 * s)
+            frame.set(linewidth=2.4 if k == step else 1.3, linestyle="--" if look.placed[k] else "-")
+            number.set_text(str(k + 1))
+            number.set_position(corners[k])
+            if look.mean is not None:
+                spread.set_center(look.mean[k, 1:])
+                spread.width, spread.height = 2 * SIGMAS * look.sigma[k]
 
 
 class Bars:
-    """p(y | o_1..t) as horizontal bars: every class in order, or the likeliest ones."""
+    """p(y | o_1..t), or of yes to each question, as horizontal bars: every class in order, or the likeliest ones."""
 
     def __init__(self, axes: Axes, classes: Sequence[str]):
         self.axes, self.classes, self.count = axes, classes, min(BARS, len(classes))
@@ -70,13 +77,14 @@ class Bars:
         self.names = [axes.text(-0.04, k, "", ha="right", va="center", fontsize=9) for k in range(self.count)]
         self.values = [axes.text(0, k, "", va="center", fontsize=8, color="0.35") for k in range(self.count)]
 
-    def update(self, posterior: np.ndarray, truth: int | None) -> None:
+    def update(self, posterior: np.ndarray, truth: int | np.ndarray | None) -> None:
+        true = [] if truth is None else np.flatnonzero(truth) if np.ndim(truth) else [truth]
         shown = np.argsort(-posterior, kind="stable") if self.count < len(posterior) else range(self.count)
         for index, bar, name, value in zip(shown, self.bars, self.names, self.values, strict=False):
             p = posterior[index]
             bar.set_width(p)
-            name.set_text(self.classes[index] if posterior.any() else "")
-            name.set(color=RIGHT if index == truth else "black", weight="bold" if index == truth else "normal")
+            name.set_text(plain(self.classes[index]) if posterior.any() else "")
+            name.set(color=RIGHT if index in true else "black", weight="bold" if index in true else "normal")
             value.set_text(f"{p:.2f}" if p >= 0.005 else "")
             value.set_x(p + 0.03)
 
@@ -93,16 +101,21 @@ class Row:
 
     def update(self, picture: Any, look: Any, step: int) -> None:
         """Show ``step`` (0 is the first) of a look at a picture."""
-        s, x, y = look.where[step]
         self.scene.update(picture, look, step)
-        self.glimpse.set_data(look.glimpses[step])
-        self.seen.spines[:].set_color(step_colour(step, self.steps))
-        self.seen.title.set_text(f"glimpse {step + 1}, {look.glimpses.shape[1]} pixels wide")
-        self.proxy.set_data(look.proxy)
-        self.blurred.set(xlim=(x - s, x + s), ylim=(y + s, y - s))
-        self.blurred.title.set_text(f"all the proxy has: {s * len(look.proxy):.0f} pixels")
+        self.seen.set_visible(look.glimpses is not None)
+        self.blurred.set_visible(look.proxy is not None)
+        if look.glimpses is not None:
+            self.glimpse.set_data(look.glimpses[step])
+            self.seen.spines[:].set_color(step_colour(step, self.steps))
+            self.seen.title.set_text(f"glimpse {step + 1}, {look.glimpses.shape[1]} pixels wide")
+        if look.proxy is not None:
+            s, x, y = look.where[step]
+            self.proxy.set_data(look.proxy[step])
+            self.blurred.set(xlim=(x - s, x + s), ylim=(y + s, y - s))
+            self.blurred.title.set_text(f"all the proxy has: {s * look.proxy.shape[1]:.0f} pixels")
         self.bars.update(look.posterior[step], picture.truth)
-        self.bars.axes.title.set_text("p(y | o)" if step == 0 else f"p(y | o1..{step + 1})")
+        seen = "x" if look.where is None else "o" if step == 0 else f"o1..{step + 1}"
+        self.bars.axes.title.set_text(f"p(y | {seen})")
 
 
 class Panel:
@@ -126,14 +139,15 @@ def steps(picture: Any, look: Any, classes: Sequence[str], count: int) -> Figure
     """The first ``count`` steps of a look, a row each: all that the slider shows, on paper."""
     figure, rows = _sheet(count, (*WIDTHS, SAID))
     for step, (*axes, said) in enumerate(rows):
-        row = Row(axes, len(look.where), classes)
+        row = Row(axes, len(look.said), classes)
         row.update(picture, look, step)
         row.scene.axes.title.set_visible(step == 0)
         said.axis("off")
         said.text(0, 0.97, terms(look, step), va="top", family="monospace", fontsize=8.5, linespacing=1.35)
-        called = look.posterior[step].argmax()
-        colour = "black" if picture.truth is None else RIGHT if called == picture.truth else WRONG
-        said.text(0, 0.05, f"says {classes[called]}", color=colour, va="bottom", fontsize=11, weight="bold")
+        right = np.array_equal(look.said[step], picture.truth)
+        colour = "black" if picture.truth is None else RIGHT if right else WRONG
+        called = plain(named(look.said[step], classes))
+        said.text(0, 0.05, f"says {called}", color=colour, va="bottom", fontsize=11, weight="bold")
     return figure
 
 
@@ -144,10 +158,10 @@ def survey(picture: Any, where: np.ndarray, shares: np.ndarray, called: np.ndarr
     """
     figure, (image, chance, calls) = subplots(10, 3.5, 1, 3)
     grey_image(image, 255).set_data(picture.small)
-    image.set_title(picture.title)
+    image.set_title(plain(picture.title))
     shown = chance.imshow(shares, extent=EXTENT, vmin=0, vmax=1, cmap="cividis")
     figure.colorbar(shown, ax=chance, shrink=0.85)
-    chance.set_title(f"p({classes[picture.truth]}) by the place of glimpse {len(where)}")
+    chance.set_title(f"p({plain(classes[picture.truth])}) by the place of glimpse {len(where)}")
     kinds, ranks = np.unique(called, return_inverse=True)
     calls.imshow(ranks.reshape(called.shape), extent=EXTENT, cmap="Pastel2", vmin=0, vmax=max(len(kinds) - 1, 7))
     calls.set_title("what it says from there")
@@ -155,7 +169,7 @@ def survey(picture: Any, where: np.ndarray, shares: np.ndarray, called: np.ndarr
         y, x = np.argwhere(called == kind).T
         nearest = np.hypot(x - x.mean(), y - y.mean()).argmin()  # its cell that is the nearest to its centre of mass
         place = (np.array([x[nearest], y[nearest]]) + 0.5) * 2 / len(called) - 1
-        calls.text(*place, classes[kind], ha="center", va="center", fontsize=9)
+        calls.text(*place, plain(classes[kind]), ha="center", va="center", fontsize=9)
     for axes in (image, chance, calls):
         axes.set(xticks=[], yticks=[])
         for step, place in enumerate(where):
@@ -170,8 +184,9 @@ def hero(picture: Any, look: Any, classes: Sequence[str]) -> Figure:
     image, proxy, *seen, bars = axes
     Scene(image, count).update(picture, look, count - 1)
     image.set_title(f"image x, {width} x {height} pixels", fontsize=11)
-    grey_image(proxy, 1).set_data(look.proxy)
-    proxy.set_title(f"proxy c, {len(look.proxy)} x {len(look.proxy)},\nwhere to look is decided here", fontsize=10)
+    coarse = look.proxy[0]
+    grey_image(proxy, 1).set_data(coarse)
+    proxy.set_title(f"proxy c, {len(coarse)} x {len(coarse)},\nwhere to look is decided here", fontsize=10)
     for step, axes in enumerate(seen):
         grey_image(axes, 1).set_data(look.glimpses[step])
         axes.set_title(f"glimpse {step + 1},\n{side} x {side}", fontsize=10)
@@ -226,20 +241,34 @@ def gif(frames: Sequence[np.ndarray], seconds: Sequence[float]) -> bytes:
 
 def terms(look: Any, step: int) -> str:
     """The bound after ``step`` (0 is the first), in aligned lines."""
-    log_y, log_c, kl = look.log_y[step], look.log_c[step], look.kl[step]
-    lines = {"log p(c | z, h)": log_c, "KL(q || p)": kl}
-    if not np.isnan(log_y):
-        lines = {"log p(y | o, z)": log_y, **lines, "bound (Eq. 6)": log_y + log_c - kl}
-    s, x, y = look.where[step]
-    place = f"s {s:.2f}  x {x:+.2f}  y {y:+.2f}"
-    return "\n".join([place, "", "nats, so far", *(f"{name:15s}{value:10.2f}" for name, value in lines.items())])
+    known = "log p(y | o, z)" if look.kl is not None else "log p(y | o)" if look.where is not None else "log p(y | x)"
+    curves = {known: look.log_y, "log p(c | z, h)": look.log_c, "KL(q || p)": look.kl}
+    values = {name: curve[step] for name, curve in curves.items() if curve is not None}
+    if len(values) == len(curves):
+        log_y, log_c, kl = values.values()
+        values["bound (Eq. 6)"] = log_y + log_c - kl
+    place = [] if look.where is None else ["s {:.2f}  x {:+.2f}  y {:+.2f}".format(*look.where[step]), ""]
+    nats = ["nats, so far", *(f"{name:15s}{value:10.2f}" for name, value in values.items())] if values else []
+    return "\n".join([*place, *nats])
 
 
 def verdict(picture: Any, look: Any, step: int, classes: Sequence[str]) -> str:
     """What is said after ``step`` (0 is the first)."""
-    called, truth = look.posterior[step].argmax(), picture.truth
-    known = "" if truth is None else ", right" if called == truth else f", true {classes[truth]}"
-    return f"says {classes[called]}{known}"
+    said, truth = look.said[step], picture.truth
+    known = "" if truth is None else ", right" if np.array_equal(said, truth) else f", true {named(truth, classes)}"
+    return plain(f"says {named(said, classes)}{known}")
+
+
+def named(answer: int | np.ndarray, classes: Sequence[str]) -> str:
+    """A class by its name, or all those that a bool (K,) says yes to."""
+    if np.ndim(answer) == 0:
+        return classes[answer]
+    return ", ".join(name for name, yes in zip(classes, answer, strict=True) if yes) or "none"
+
+
+def plain(text: str) -> str:
+    """A name as matplotlib draws it letter by letter: between two dollars it would read mathematics."""
+    return text.replace("$", r"\$")
 
 
 def grey_image(axes: Axes, white: float) -> Any:

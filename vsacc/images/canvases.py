@@ -1,7 +1,7 @@
 """Images that are made rather than photographed: enlarged ones, sprites on sparse canvases, and videos."""
 
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import torch
@@ -52,13 +52,10 @@ def render(side: int, sprites: Tensor, corners: Tensor) -> Pyramid:
     for level, ((fine, _), (coarse, _)) in enumerate(pairwise(sizes), 1):
         along = torch.arange(((SPRITE - 1) >> level) + 2, device=corners.device)  # as many as a sprite may touch
         place = ((corners >> level).unsqueeze(-1) + along).clamp(max=coarse - 1)
-        first, second = 2 * place, (2 * place + 1).clamp(max=fine - 1)
-        total = 0
-        for rows in (first, second):
-            for cols in (first, second):
-                total = total + flat.gather(1, start + crossings(rows, cols, fine)).short()
+        halves = 2 * place, (2 * place + 1).clamp(max=fine - 1)
+        read = (flat.gather(1, start + crossings(*pair, fine)).short() for pair in product(halves, halves))
         start += fine**2
-        flat.scatter_(1, start + crossings(place, place, coarse), ((total + 2) >> 2).to(torch.uint8))
+        flat.scatter_(1, start + crossings(place, place, coarse), ((sum(read) + 2) >> 2).to(torch.uint8))
     return Pyramid(flat.unsqueeze(1), sizes)
 
 
@@ -68,14 +65,11 @@ def crossings(rows: Tensor, cols: Tensor, side: int) -> Tensor:
 
 
 class Video(NamedTuple):
-    """B clips of F frames behind the sampler's protocol, so that glimpse i is cut from frame i.
+    """B clips of F frames, the sets {x_i, c_i} with which the paper's section 3 ends, behind the sampler's protocol.
 
-    The paper's section 3 ends with x and c becoming sets {x_i, c_i}: step i of a model is shown the proxy c_i and cuts
-    its glimpse from x_i. For all that reads pixels through the sampler this is a matter of the images alone:
-    ``proxy(video, J)`` is (B, F, C, J, J), and ``glimpse(video, where, L)`` reads row i of ``where`` in frame i.
+    ``proxy(video, J)`` is (B, F, C, J, J), and ``glimpse(video, where, L)`` cuts row i of ``where`` from frame i.
 
-    flat: uint8 (B, F, C, N), of each frame its levels one after another, as in a :class:`vsacc.sampler.Pyramid`.
-    sizes: (H_l, W_l) of each level.
+    flat: uint8 (B, F, C, N), of each frame what a :class:`vsacc.sampler.Pyramid` with these sizes holds.
     """
 
     flat: Tensor
@@ -93,7 +87,7 @@ class Video(NamedTuple):
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """Pixels of frame i at row x col i of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L).
 
-        Raises ValueError where there are more looks than frames.
+        Raises ValueError where T > F.
         """
         frames, steps = self.flat.shape[1], row.shape[1]
         if steps > frames:

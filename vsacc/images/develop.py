@@ -6,7 +6,7 @@ here returns a picture whose lower half is missing.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from io import BytesIO
 from math import prod
@@ -36,9 +36,11 @@ PROPHOTO = {
 }
 LINEAR_SRGB = {
     "whitepoint": [0.3127, 0.3290, 1],
-    "primaries": [0.64, 0.33, 1, 0.30, 0.60, 1, 0.15, 0.06, 1],
+    "primaries": [0.64, 0.33, 1, 0.3, 0.6, 1, 0.15, 0.06, 1],
     "gamma": 1.0,
 }
+LIGHT = np.arange(65536) / 65535  # linear, to sRGB by the table of IEC 61966-2-1
+SRGB = np.rint(255 * np.where(LIGHT <= 0.0031308, 12.92 * LIGHT, 1.055 * LIGHT ** (1 / 2.4) - 0.055)).astype(np.uint8)
 EXACT = 0x0100  # cmsFLAGS_NOOPTIMIZE
 ROWS = 128  # at a time, so that only these are ever floats
 
@@ -58,16 +60,16 @@ def develop(path: Path | str, prophoto: bool = False) -> np.ndarray:
     with one_sentence_of(path):
         with path.open("rb") as file:
             start = file.read(4)
-        if not start:
-            raise ValueError("it is empty")
         if start not in TIFF_STARTS:
             return np.asarray(develop_pillow(path))
         with TiffFile(path) as tiff:
             page = tiff.pages.first
             if DNG_VERSION in page.tags:
-                return np.ascontiguousarray(develop_dng(path))
+                return develop_dng(path)
             check_size(path, page.imagewidth, page.imagelength)
-            check_segments(page, path.stat().st_size)
+            spans, size = list(zip(page.dataoffsets, page.databytecounts, strict=True)), path.stat().st_size
+            if len(spans) < prod(page.chunked) or any(not count or first + count > size for first, count in spans):
+                raise ValueError("it is cut short")  # decoders fill strips and tiles that are not there
             return np.asarray(develop_deep(page, prophoto) if page.bitspersample > 8 else develop_pillow(path))
 
 
@@ -88,12 +90,12 @@ def fit_square(image: np.ndarray, side: int) -> np.ndarray:
 
 @contextmanager
 def one_sentence_of(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder throws at a damaged file into one sentence."""
+    """Turn whatever a decoder throws at a damaged file, IndexError and KeyError included, into one sentence."""
     try:
         yield
     except (UserError, MemoryError):
         raise
-    except Exception as error:  # decoders of damaged files raise anything, IndexError and KeyError included
+    except Exception as error:
         text = getattr(error, "strerror", None) or (error.args[0] if error.args else type(error).__name__)
         text = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
         reason = " ".join(text.replace(str(path), path.name).split()).rstrip(".")
@@ -102,13 +104,8 @@ def one_sentence_of(path: Path) -> Iterator[None]:
 
 def check_size(path: Path, width: int, height: int) -> None:
     if width * height > PIXELS:
-        raise UserError(
-            f"{path.name} declares {width} x {height} pixels, more than the {PIXELS / 1e6:.0f} megapixels "
-            "that are read, save it smaller or take it away."
-        )
-
-
-# DNG
+        told = f"{width} x {height} pixels, more than the {PIXELS / 1e6:.0f} megapixels that are read"
+        raise UserError(f"{path.name} declares {told}, save it smaller or take it away.")
 
 
 def develop_dng(path: Path) -> np.ndarray:
@@ -118,25 +115,28 @@ def develop_dng(path: Path) -> np.ndarray:
         return raw.postprocess(use_camera_wb=True, no_auto_bright=True, gamma=(2.4, 12.92))  # 8-bit sRGB by default
 
 
-# 8 bits a sample: JPEG, PNG, WebP and TIFF through Pillow
-
-
 def develop_pillow(path: Path) -> Image.Image:
-    """Everything of 8 bits a sample or fewer, and 16-bit grey PNG, as an upright RGB image."""
+    """What has 8 bits a sample or fewer, and 16-bit grey PNG, as an upright RGB image."""
     with Image.open(path, formats=("JPEG", "PNG", "WEBP", "TIFF")) as image:
         check_size(path, *image.size)
         if image.format in ("JPEG", "MPO"):
             check_jpeg(path)
-        profile = image.info.get("icc_profile")
+        icc = image.info.get("icc_profile")
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):
-            image = Image.fromarray(to_8_bits(np.asarray(image).clip(0, 65535)))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-        if image.mode not in ("L", "CMYK"):
-            image = image.convert("RGB")
-        return pillow_to_srgb(image, profile)
+    if image.mode.startswith("I"):
+        image = Image.fromarray(to_8_bits(np.asarray(image).clip(0, 65535)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode not in ("L", "CMYK"):
+        image = image.convert("RGB")
+    with suppress(ImageCms.PyCMSError, OSError):  # a profile that is broken or of another colour space
+        if icc:
+            profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+            if image.mode == "L" and profile.profile.xcolor_space.strip() == "RGB":
+                image = image.convert("RGB")
+            return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return image.convert("RGB")
 
 
 def check_jpeg(path: Path) -> None:
@@ -148,27 +148,10 @@ def check_jpeg(path: Path) -> None:
             raise
 
 
-def pillow_to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """RGB, L or CMYK -> sRGB. A profile that is broken or of another colour space is ignored."""
-    if icc:
-        try:
-            profile = ImageCms.ImageCmsProfile(BytesIO(icc))
-            if image.mode == "L" and profile.profile.xcolor_space.strip() == "RGB":
-                image = image.convert("RGB")
-            srgb = ImageCms.createProfile("sRGB")
-            return ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):
-            pass
-    return image.convert("RGB")
-
-
-# 16 bits a sample: TIFF as FiveK's experts saved it, which Pillow would cut to 8 bits before colours are converted
-
-
 def develop_deep(page: TiffPage, prophoto: bool) -> Image.Image:
-    """A page of uint16 grey or RGB, with or without alpha, as an upright sRGB image.
+    """A page of uint16 grey or RGB as an upright sRGB image: Pillow would cut it to 8 bits before converting colours.
 
-    prophoto: RGB without an ICC profile is ProPhoto RGB. Raises ValueError for other kinds of sample.
+    prophoto: as of :func:`develop`. Raises ValueError for other kinds of sample.
     """
     colour = page.photometric == PHOTOMETRIC.RGB
     if page.dtype != np.uint16 or page.bitspersample != 16 or not (colour or page.photometric <= 1):
@@ -180,27 +163,15 @@ def develop_deep(page: TiffPage, prophoto: bool) -> Image.Image:
         pixels = ~pixels
     channels = 3 if colour else 1
     if page.extrasamples and page.extrasamples[0] in (EXTRASAMPLE.UNASSALPHA, EXTRASAMPLE.ASSOCALPHA):
-        pixels = over_white(pixels, channels, page.extrasamples[0] == EXTRASAMPLE.ASSOCALPHA)
+        alpha = pixels[..., channels : channels + 1].astype(np.uint32)
+        colours = pixels[..., :channels]
+        if page.extrasamples[0] == EXTRASAMPLE.UNASSALPHA:  # else it is in the colours already
+            colours = colours * alpha // 65535
+        pixels = np.minimum(colours + (65535 - alpha), 65535).astype(np.uint16)  # over white
     profile = page.iccprofile or (cms_profile("rgb", **PROPHOTO) if prophoto and colour else None)
     image = Image.fromarray(np.ascontiguousarray(to_srgb(pixels[..., :channels], profile)))
     image.getexif()[ORIENTATION] = page.tags.valueof(ORIENTATION, 1)
     return ImageOps.exif_transpose(image)
-
-
-def check_segments(page: TiffPage, size: int) -> None:
-    """Raises ValueError unless every strip or tile lies inside the file's ``size`` bytes: decoders fill what is not."""
-    if len(page.dataoffsets) < prod(page.chunked):
-        raise ValueError("strips are missing")
-    segments = zip(page.dataoffsets, page.databytecounts, strict=True)
-    if any(count == 0 or offset + count > size for offset, count in segments):
-        raise ValueError("it is cut short")
-
-
-def over_white(pixels: np.ndarray, channels: int, multiplied: bool) -> np.ndarray:
-    """Lay uint16 (H, W, channels + alpha + ...) over white; ``multiplied``: the alpha is in the colours already."""
-    alpha = pixels[..., channels : channels + 1].astype(np.uint32)
-    colours = pixels[..., :channels] if multiplied else pixels[..., :channels] * alpha // 65535
-    return np.minimum(colours + (65535 - alpha), 65535).astype(np.uint16)
 
 
 # Colours of 16-bit pixels, exact to one level. Little CMS is exact on 16 bits only without its precalculated grid (with
@@ -214,14 +185,12 @@ def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
 
     Without a profile, or under one that is broken or of another colour space, the pixels are sRGB already.
     """
-    try:
+    with suppress(CmsError):
         if profile and pixels.shape[-1] == 1:
             return transform(pixels[..., 0], profile, cms_profile("srgb"), "gray", "uint8")
         if profile:
             shaper = measure(profile)
             return apply(pixels, *shaper) if shaper else transform(pixels, profile, cms_profile("srgb"), "rgb", "uint8")
-    except CmsError:
-        pass
     return np.broadcast_to(to_8_bits(pixels), (*pixels.shape[:2], 3))
 
 
@@ -256,16 +225,8 @@ def measure(profile: bytes) -> tuple[np.ndarray, np.ndarray] | None:
 
 def apply(pixels: np.ndarray, curve: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """uint16 (H, W, 3) -> uint8 sRGB (H, W, 3)."""
-    table, out = srgb_table(), np.empty(pixels.shape, np.uint8)
+    out = np.empty(pixels.shape, np.uint8)
     for row in range(0, len(pixels), ROWS):
         linear = curve[pixels[row : row + ROWS]] @ matrix  # (rows, W, 3)
-        out[row : row + ROWS] = table[np.rint(linear.clip(0, 1) * 65535).astype(np.uint16)]
+        out[row : row + ROWS] = SRGB[np.rint(linear.clip(0, 1) * 65535).astype(np.uint16)]
     return out
-
-
-@lru_cache
-def srgb_table() -> np.ndarray:
-    """uint8 (65536,): linear light in 1/65535 -> sRGB (IEC 61966-2-1)."""
-    light = np.arange(65536) / 65535
-    curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(255 * curve).astype(np.uint8)

@@ -2,8 +2,7 @@
 
 A file grows under ``name.part`` and takes its name once its length, and its checksum where one is known, are right.
 So a name that exists is a whole file, and after a kill at any time the next run asks for the missing bytes only.
-No library is taken for it, because none of the usual ones resumes: pooch starts a file anew at every try, and what it
-would save here is the check of the sum alone.
+The usual libraries are no help here: none of them resumes, pooch starts a file anew at every try.
 """
 
 import errno
@@ -28,10 +27,9 @@ from ..local.paths import UserError, file_size, locked
 AGENT = "vsacc (research workbook; urllib)"
 STALL = 30  # seconds without a byte after which a connection is given up
 WAITS = (1, 4, 15)  # seconds before each further try; a try that brought new bytes starts them anew
-BLOCK = 1 << 16  # bytes
 SILENT = 8  # files in a row that failed, after which the server counts as gone
 GONE = (401, 403, 404, 410)  # answers that will not change
-HERE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}  # faults of this disk, not of the network
+HERE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # faults of this disk, not of the network
 
 
 class Job(NamedTuple):
@@ -51,17 +49,15 @@ class Job(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A job that failed, one sentence on why, and whether trying again is vain."""
+    """Why a file could not be had, in one sentence, and whether trying again is vain."""
 
-    job: Job
     reason: str
     final: bool
 
 
-def download(url: str, path: Path | str) -> None:
-    """Fetch one file, unless ``path`` exists. Raises UserError in one sentence; what has arrived stays in ``path``.part
-    for the next call."""
-    for failure in download_all([Job(url, Path(path))]):
+def download(url: str, path: Path) -> None:
+    """Fetch one file, unless ``path`` exists. Raises UserError; what has arrived is kept for the next call."""
+    for failure in download_all([Job(url, path)]):
         raise UserError(failure.reason)
 
 
@@ -73,19 +69,18 @@ def download_all(jobs: Sequence[Job], workers: int = 4) -> list[Failure]:
     """
     jobs = [job for job in jobs if not job.path.exists()]
     failures, in_a_row, stop = [], 0, Event()
-    with ExitStack() as locks, ThreadPoolExecutor(workers) as pool:
+    with ExitStack() as stack:
         for folder in sorted({job.path.parent for job in jobs}):
-            locks.enter_context(locked(folder))  # two processes would append to the same part
-        try:
-            running = as_completed([pool.submit(fetch, job, stop) for job in jobs])
-            for done in tqdm(running, "download", len(jobs), unit="file", delay=2, disable=len(jobs) == 1 or None):
-                if failure := done.result():
-                    failures.append(failure)
-                in_a_row = in_a_row + 1 if failure and not failure.final else 0
-                if in_a_row >= SILENT:
-                    stop.set()
-        finally:
-            stop.set()  # after Ctrl-C the threads stop at their next block
+            stack.enter_context(locked(folder))  # two processes would append to the same part
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        stack.callback(stop.set)  # after Ctrl-C the threads stop at their next block
+        running = as_completed([pool.submit(fetch, job, stop) for job in jobs])
+        for done in tqdm(running, "download", len(jobs), unit="file", delay=2, disable=len(jobs) == 1 or None):
+            if failure := done.result():
+                failures.append(failure)
+            in_a_row = in_a_row + 1 if failure and not failure.final else 0
+            if in_a_row == SILENT:
+                stop.set()
     return failures
 
 
@@ -94,82 +89,66 @@ def fetch(job: Job, stop: Event) -> Failure | None:
     tries, best = 0, file_size(job.part)
     while not job.path.exists():
         if stop.wait(WAITS[tries - 1] if tries else 0):
-            return Failure(job, "not tried, too many others failed", final=False)
+            return Failure("not tried, too many others failed", final=False)
         try:
-            transfer(job, stop)
-            finish(job)
+            if file_size(job.part) != job.size:
+                receive(job, stop)
+            if job.sha256 and sha256_of(job.part) != job.sha256:
+                job.part.unlink()  # no further bytes would mend it
+                raise UserError(f"{job.url} has a wrong sha256 and was deleted, run this again or look for another.")
+            os.replace(job.part, job.path)
         except UserError as error:
-            return Failure(job, str(error), final=True)
+            return Failure(str(error), final=True)
         except (OSError, http.client.HTTPException) as error:
-            if getattr(error, "errno", None) in HERE:
-                sentence = f"{job.part} cannot be written ({error.strerror}), make room or name another folder."
-                return Failure(job, sentence, final=False)
             have = file_size(job.part)
-            tries, best = (0 if have > best else tries), max(have, best)
-            if tries == len(WAITS):
-                reason = str(getattr(error, "reason", None) or error) or type(error).__name__
-                reason = f"{getattr(error, 'code', '')} {reason}".strip()
-                return Failure(job, f"{job.url} did not arrive ({reason}), run this again to go on.", final=False)
-            tries += 1
+            tries, best = (1 if have > best else tries + 1), max(have, best)
+            if tries > len(WAITS) or getattr(error, "errno", None) in HERE:
+                reason = str(getattr(error, "reason", error)) or type(error).__name__
+                return Failure(f"{job.url} did not arrive ({reason}), run this again to go on.", final=False)
     return None
 
 
-def transfer(job: Job, stop: Event) -> None:
+def receive(job: Job, stop: Event) -> None:
     """One try at the bytes that the part lacks. Raises UserError where another would be vain, else OSError."""
     have = file_size(job.part)
-    if have == job.size:
-        return
     headers = {"User-Agent": AGENT} | ({"Range": f"bytes={have}-"} if have else {})
     request = urllib.request.Request(quote(job.url, safe="%/:?#[]@!$&'*+,;="), headers=headers)
     try:
         response = urllib.request.urlopen(request, timeout=STALL)
     except urllib.error.HTTPError as error:
-        if error.code in GONE:
-            raise UserError(f"{job.url} cannot be had ({error.code} {error.reason}), look whether it moved.") from error
-        if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{have}":
-            return  # nothing is lacking
-        if error.code == 416:
-            job.part.unlink()  # it is longer than the file
-        raise
+        response = error  # an answer like any other
     with response:
-        if response.status == 206:
-            given = re.fullmatch(rf"bytes {have}-\d+/(\d+)", response.headers.get("Content-Range", ""))
-            if not given:
-                job.part.unlink()
-                raise OSError(f"asked for the bytes from {have} on and got others")
+        status, span = response.status, response.headers.get("Content-Range", "")
+        if status in GONE:
+            raise UserError(f"{job.url} cannot be had ({status} {response.reason}), look whether it moved.")
+        if status == 200:
+            have, total = 0, job.size if response.length is None else response.length
+        elif status == 206 and (given := re.fullmatch(rf"bytes {have}-\d+/(\d+)", span)):
             total = int(given[1])
+        elif status == 416 and span == f"bytes */{have}":
+            total = have
+        elif status in (206, 416):
+            job.part.unlink()  # it may be longer than the file
+            raise OSError(f"asked for the bytes from {have} on and got others")
         else:
-            have, total = 0, response.length
-            if total is None and not response.chunked:
-                raise OSError("the server does not say how long the file is")
-        if job.size is not None and total not in (None, job.size):
+            raise OSError(f"{status} {response.reason}")
+        if total is None:
+            raise OSError("the server does not say how long the file is")
+        if job.size not in (None, total):
             raise UserError(f"{job.url} has {total} bytes instead of {job.size}, so it is another file.")
+        if status == 416:
+            return  # nothing is lacking
         bar = tqdm(None, job.path.name, total, False, unit="B", unit_scale=True, initial=have, delay=2, disable=None)
         with bar, job.part.open("ab" if have else "wb") as file:
-            while block := response.read1(BLOCK):
+            while block := response.read1(1 << 16):
                 file.write(block)
                 bar.update(len(block))
                 if stop.is_set():
                     raise OSError("stopped")
             file.flush()
             os.fsync(file.fileno())
-    if total is not None and file_size(job.part) != total:
+    if file_size(job.part) != total:
         raise OSError(f"broke off after {file_size(job.part)} of {total} bytes")
-
-
-def finish(job: Job) -> None:
-    """Give the whole file its name. A wrong one is deleted: no further bytes would mend it."""
-    wrong = None
-    if job.size is not None and file_size(job.part) != job.size:
-        wrong = f"has {file_size(job.part)} bytes instead of {job.size}"
-    elif job.sha256 is not None and sha256_of(job.part) != job.sha256:
-        wrong = "has a wrong sha256"
-    if wrong:
-        job.part.unlink()
-        raise UserError(
-            f"{job.url} {wrong} and was deleted, run this again and if it stays so look whether it changed."
-        )
-    os.replace(job.part, job.path)
 
 
 def sha256_of(path: Path) -> str:

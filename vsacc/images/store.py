@@ -29,7 +29,7 @@ TILE = 64  # side of a tile in pixels
 PLANE = TILE * TILE
 LARGE = 0.5  # share of the machine's memory from which a store is read with advice to the kernel
 
-Sizes = tuple[tuple[int, int], ...]
+Sizes = tuple[tuple[int, int], ...]  # (H_l, W_l) of each level
 
 
 @lru_cache(maxsize=64)
@@ -41,17 +41,11 @@ def span_tables(sizes: Sizes, channels: int, device: torch.device | str = "cpu")
     return torch.stack([bytes_.cumsum(0) - bytes_, stride, bytes_]).to(device)
 
 
-def record_bytes(sizes: Sizes, channels: int) -> int:
-    return int(span_tables(sizes, channels)[2].sum())
-
-
 class Tiled(NamedTuple):
     """B images of a store, read where they lie: what :class:`vsacc.sampler.Images` asks for.
 
     pixels: uint8 (N,), the bytes of the whole store, mapped into memory or on a GPU.
     starts: long (B,), the first byte of each image's record. What is read comes back to the device of ``starts``.
-    sizes: (H_l, W_l) of each level.
-    channels: C.
     mapped: what to give the kernel advice about; None where the store is small against the machine's memory.
     """
 
@@ -68,15 +62,13 @@ class Tiled(NamedTuple):
 
     def level(self, index: int) -> Tensor:
         """Level ``index`` as uint8 (B, C, H_l, W_l), a copy; no other level is read."""
-        (start, stride, length), (height, width) = (
-            span_tables(self.sizes, self.channels)[:, index].tolist(),
-            self.sizes[index],
-        )
+        start, stride, length = span_tables(self.sizes, self.channels)[:, index].tolist()
         firsts = [record + start for record in self.starts.tolist()]
         self._advise([(first, length) for first in firsts])
         tiles = torch.stack([self.pixels[first : first + length] for first in firsts])
         tiles = tiles.view(len(tiles), -1, stride // (self.channels * PLANE), self.channels, TILE, TILE)
         level = tiles.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)  # (B, C, padded H_l, padded W_l)
+        height, width = self.sizes[index]
         return level[..., :height, :width].to(self.starts.device)
 
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
@@ -96,44 +88,32 @@ class Tiled(NamedTuple):
     def prefetch(self, where: Tensor, size: int) -> None:
         """Ask the kernel for what :func:`vsacc.sampler.glimpse` will read at (B, 3) or (B, T, 3) places; no waiting.
 
-        Does nothing where the store is small against the machine's memory, or the system takes no such advice.
+        Each run of tiles is asked for once; none where the store is small against the machine's memory.
         """
-        if self.mapped is not None:
-            self._advise(self.touched(where, size).tolist())
-
-    def touched(self, where: Tensor, size: int) -> Tensor:
-        """The runs of tiles, (first byte, bytes), that glimpses at ``where`` read: long (R, 2), none twice."""
-        steps = where.detach().cpu().reshape(len(where), -1, 3)
-        (height, width), top, tile = self.sizes[0], len(self.sizes) - 1, self.channels * PLANE
-        s, x, y = (v.unsqueeze(-1) for v in steps.unbind(-1))  # (B, T, 1) each
-        fine = torch.log2(s * (max(height, width) / size)).clamp(0, top).floor().long().clamp(0, max(top - 1, 0))
-        level = torch.cat([fine, (fine + 1).clamp(max=top)], -1)  # (B, T, 2)
-        _, heights, widths = level_tables(self.sizes, level.device)[:, level]
-        start, stride, _ = span_tables(self.sizes, self.channels)[:, level]
-        shrink = torch.exp2(-level.to(s.dtype))
-        first_row, last_row = tile_range(y, s, height * shrink, heights)  # (B, T, 2) each
-        first_col, last_col = tile_range(x, s, width * shrink, widths)
-        row = first_row.unsqueeze(-1) + torch.arange(int((last_row - first_row).max()) + 1)  # (B, T, 2, R)
-        first = self.starts.cpu()[:, None, None] + start + first_col * tile
-        first = first.unsqueeze(-1) + row * stride.unsqueeze(-1)
-        length = ((last_col - first_col + 1) * tile).unsqueeze(-1).expand_as(first)
-        return torch.stack([first, length], -1)[row <= last_row.unsqueeze(-1)].unique(dim=0)
-
-    def _advise(self, runs: list[tuple[int, int]]) -> None:
         if self.mapped is None:
             return
-        for first, length in runs:
+        s, x, y = where.detach().cpu().reshape(len(where), -1, 1, 3).split(1, -1)  # (B, T, 1, 1) each
+        (height, width), top = self.sizes[0], len(self.sizes) - 1
+        fine = torch.log2(s * (max(height, width) / size)).clamp(0, top).floor().long().clamp(0, max(top - 1, 0))
+        level = torch.cat([fine, (fine + 1).clamp(max=top)], 2)  # (B, T, 2, 1), the two that are blended
+        _, heights, widths = level_tables(self.sizes, level.device)[:, level]
+        start, stride, _ = span_tables(self.sizes, self.channels)[:, level]
+        ends, scale = torch.tensor([-1, 1]), torch.exp2(-level.to(s.dtype)) / 2
+        rows, cols = (  # of tiles, first and last: (B, T, 2, 2) each
+            ((centre + s * ends + 1) * (extent * scale) + ends).long().clamp(min=0).minimum(pixels - 1) // TILE
+            for centre, extent, pixels in ((y, height, heights), (x, width, widths))  # a pixel of margin at both ends
+        )
+        (top_row, bottom_row), (left, right) = rows.split(1, -1), cols.split(1, -1)
+        row = top_row + torch.arange(int((bottom_row - top_row).max()) + 1)  # (B, T, 2, R)
+        tile = self.channels * PLANE
+        first = self.starts.cpu().view(-1, 1, 1, 1) + start + left * tile + row * stride
+        length = ((right - left + 1) * tile).expand_as(first)
+        self._advise(torch.stack([first, length], -1)[row <= bottom_row].unique(dim=0).tolist())
+
+    def _advise(self, runs: list[tuple[int, int]]) -> None:
+        for first, length in runs if self.mapped is not None else ():
             ahead = first % mmap.PAGESIZE  # pages of 16 or 64 KiB exist
             self.mapped.madvise(mmap.MADV_WILLNEED, first - ahead, length + ahead)
-
-
-def tile_range(centre: Tensor, s: Tensor, extent: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last tile, along one axis, of what bilinear reads in [centre - s, centre + s] touch.
-
-    extent: length of the axis in pixels of the level, before its rounding up; pixels: the level's own.
-    """
-    low, high = (centre - s + 1) * (extent / 2) - 1, (centre + s + 1) * (extent / 2) + 1  # a pixel of margin
-    return tuple(edge.long().clamp(min=0).minimum(pixels - 1) // TILE for edge in (low, high))
 
 
 class Store(NamedTuple):
@@ -152,7 +132,6 @@ class Store(NamedTuple):
 
     @property
     def sizes(self) -> Sizes:
-        """(H_l, W_l) of each level."""
         return self.tiled.sizes
 
     def images(self, rows: Tensor) -> Tiled:
@@ -193,12 +172,11 @@ def map_images(path: Path, manifest: dict) -> Tiled:
     columns = ("names", "labels", "splits", "places", "crc32")
     if len({len(manifest[column]) for column in columns}) != 1:
         raise ValueError(f"{', '.join(columns)} differ in length")
-    if not set(manifest["labels"]) <= set(range(len(manifest["classes"]))):
-        raise ValueError("a label has no class")
-    if not set(manifest["places"]) <= set(range(manifest["records"])):
-        raise ValueError("a photograph has no record")
+    for column, count in (("labels", len(manifest["classes"])), ("places", manifest["records"])):
+        if not set(manifest[column]) <= set(range(count)):
+            raise ValueError(f"{column} lie outside 0 to {count - 1}")
     sizes, channels = tuple((h, w) for h, w in manifest["sizes"]), manifest["channels"]
-    record, size = record_bytes(sizes, channels), path.stat().st_size
+    record, size = int(span_tables(sizes, channels)[2].sum()), path.stat().st_size
     if size != (wanted := manifest["records"] * record):
         raise UserError(f"{path} has {size} bytes instead of {wanted}, delete the folder and prepare it again.")
     with path.open("rb") as file:
@@ -206,8 +184,7 @@ def map_images(path: Path, manifest: dict) -> Tiled:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given buffer is not writable")
         pixels = torch.frombuffer(mapped, dtype=torch.uint8)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    large = hasattr(mapped, "madvise") and size > LARGE * memory
+    large = size > LARGE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if large:
         mapped.madvise(mmap.MADV_RANDOM)  # else every page comes with thirty neighbours that nobody asked for
     return Tiled(pixels, torch.tensor(manifest["places"]) * record, sizes, channels, mapped if large else None)

@@ -1,8 +1,7 @@
 """Write a store: photographs developed once, on all cores, into the records that :mod:`vsacc.images.store` reads.
 
 Every photograph has its place in ``images.u8.part`` from the start, and a line in the journal once its record is safely
-on disk. A run that was killed, or met a full disk, therefore goes on where it stopped; so does one that has got more
-photographs, or tries again those that could not be developed.
+on disk. So a run that was killed or met a full disk goes on where it stopped, also with more photographs than before.
 """
 
 import json
@@ -10,11 +9,10 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from threading import Lock
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -25,10 +23,9 @@ from tqdm.auto import tqdm
 
 from ..local.paths import UserError, file_size, locked, write_atomic
 from ..sampler import halve, pyramid_sizes
-from .store import FORMAT, MANIFEST, PIXELS, TILE, Sizes, record_bytes, span_tables
+from .store import FORMAT, MANIFEST, PIXELS, TILE, Sizes, span_tables
 
 PART, JOURNAL = f"{PIXELS}.part", "journal.jsonl"
-CHANNELS = 3  # of photographs
 
 
 class Photo(NamedTuple):
@@ -62,22 +59,20 @@ def write_store(
         raise UserError("there are no photographs to store, look at the folder that was given.")
     if len({photo.name for photo in photos}) != len(photos):
         raise ValueError("two photographs have the same name")
-    store = Unfinished(Path(folder), source, CHANNELS, pyramid_sizes(side, side))
+    store = Unfinished(Path(folder), source, 3, pyramid_sizes(side, side))
     with locked(store.folder):
         store.read_journal({photo.name for photo in photos})
         taken = {place for place, _ in store.done.values()}
         free = (place for place in count() if place not in taken)
         todo = dict(zip(free, [photo for photo in photos if photo.name not in store.done], strict=False))
-        records, left_out = max(taken | todo.keys()) + 1, {}
+        records, left_out = max(taken | todo.keys()) + 1, []
         if todo or file_size(store.folder / PIXELS) != records * store.record:
             with store.opened(records, len(todo)):
                 left_out = develop_all(store, todo, develop)
                 if not store.done:
-                    first = next(iter(left_out.values()))
-                    raise UserError(f"none of the {len(photos)} photographs could be developed, the first: {first}")
-        sentences = [left_out[photo.name] for photo in photos if photo.name in left_out]
-        store.write_manifest(records, photos, classes, sentences)
-    return sentences
+                    raise UserError(f"none of the {len(photos)} photographs could be developed, first: {left_out[0]}")
+        store.write_manifest(records, photos, classes, left_out)
+    return left_out
 
 
 def write_strips(folder: Path | str, strips: Iterable[Tensor], shape: tuple[int, int, int], source: str) -> None:
@@ -96,18 +91,16 @@ def write_strips(folder: Path | str, strips: Iterable[Tensor], shape: tuple[int,
 
 
 class Unfinished:
-    """The files of a store while it is written: which records are done, and how they become a store.
+    """The files of a store while it is written.
 
-    ``journal.jsonl`` starts with the header, on which two runs must agree to work on the same store; then comes a line
-    for each record that is safely on disk.
-
+    header: the journal's first line, on which two runs must agree to work on the same store.
     record: bytes of one. done: name -> its place among the records, and the CRC-32 of each of its levels.
     """
 
     def __init__(self, folder: Path, source: str, channels: int, sizes: Sizes):
         self.folder, self.channels, self.sizes = folder, channels, sizes
         self.header = dict(format=FORMAT, source=source, channels=channels, sizes=[list(size) for size in sizes])
-        self.record = record_bytes(sizes, channels)
+        self.record = int(span_tables(sizes, channels)[2].sum())
         self.done: dict[str, tuple[int, list[int]]] = {}
 
     def read_journal(self, names: set[str]) -> None:
@@ -129,18 +122,16 @@ class Unfinished:
 
     @contextmanager
     def opened(self, records: int, new: int) -> Iterator[None]:
-        """Make the store unfinished, if it was not, and its journal whole; afterwards its pixels are ``records`` long,
-        which ends in a hole where photographs were left out.
+        """Make the store unfinished and its journal whole; afterwards the pixels are those of ``records`` photographs,
+        with holes where some were left out.
 
         Raises UserError where ``new`` more records do not fit the disk, or the system refuses to write.
         """
         pixels, part = self.folder / PIXELS, self.folder / PART
         free, needed = shutil.disk_usage(self.folder).free, new * self.record
         if needed > free:
-            raise UserError(
-                f"{self.folder} has {free / 1e9:.1f} GB free and the store needs {needed / 1e9:.1f} GB more, "
-                "free some space or name another folder."
-            )
+            told = f"{free / 1e9:.1f} GB free and the store needs {needed / 1e9:.1f} GB more"
+            raise UserError(f"{self.folder} has {told}, free some space or name another folder.")
         try:
             (self.folder / MANIFEST).unlink(missing_ok=True)
             if pixels.exists():
@@ -155,15 +146,13 @@ class Unfinished:
             os.replace(part, pixels)
         except OSError as error:
             raise UserError(
-                f"{self.folder} cannot be written ({error.strerror}), make room and run the same command again: "
-                "it goes on where it stopped."
+                f"{self.folder} cannot be written ({error.strerror}), make room and run it again."
             ) from error
 
     def write_record(self, place: int, strips: Iterable[Tensor]) -> list[int]:
-        """Write one record and wait for the disk. Returns the CRC-32 of each level.
+        """Write one record and wait for the disk; of each level no more than two rows of tiles are held.
 
-        strips: the image from top to bottom in pieces of any height, uint8 (C, h, W); two rows of tiles a level is the
-        most of it that is held.
+        strips: as of :func:`write_strips`. Returns the CRC-32 of each level.
         """
         sums: list[int] = []
         with (self.folder / PART).open("r+b") as file:
@@ -177,9 +166,7 @@ class Unfinished:
             os.fsync(file.fileno())
         return sums
 
-    def write_manifest(
-        self, records: int, photos: Sequence[Photo], classes: Sequence[str], left_out: list[str]
-    ) -> None:
+    def write_manifest(self, records: int, photos: Sequence[Photo], classes: Sequence[str], left_out: list) -> None:
         kept = [photo for photo in photos if photo.name in self.done]
         places, sums = zip(*(self.done[photo.name] for photo in kept), strict=True)
         manifest = self.header | {
@@ -190,44 +177,36 @@ class Unfinished:
         write_atomic(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
-def develop_all(
-    store: Unfinished, todo: dict[int, Photo], develop: Callable[[Path], np.ndarray | Tensor]
-) -> dict[str, str]:
-    """Develop and write the photographs at their places. Returns name -> sentence of those left out."""
-    left_out, lock = {}, Lock()
+def develop_all(store: Unfinished, todo: dict[int, Photo], develop: Callable[[Path], np.ndarray | Tensor]) -> list[str]:
+    """Develop and write the photographs at their places. Returns a sentence on each that was left out."""
 
-    def put(place: int, photo: Photo) -> None:
-        try:
-            image = torch.as_tensor(develop(photo.path))
-        except UserError as error:
-            left_out[photo.name] = str(error)
-            return
+    def put(place: int, photo: Photo) -> list[int]:
+        image = torch.as_tensor(develop(photo.path))
         if image.shape != (store.channels, *store.sizes[0]) or image.dtype != torch.uint8:
             raise TypeError(f"develop must return uint8 (3, side, side), not {image.dtype} {tuple(image.shape)}")
-        entry = (place, store.write_record(place, [image]))
-        with lock:
-            store.done[photo.name] = entry
-            journal.write(json.dumps([photo.name, *entry]) + "\n")
-            journal.flush()
+        return store.write_record(place, [image])
 
-    pool = ThreadPoolExecutor(os.cpu_count())
+    left_out, pool = [], ThreadPoolExecutor(os.cpu_count())
     with (store.folder / JOURNAL).open("a") as journal, ExitStack() as at_end:
         at_end.callback(torch.set_num_threads, torch.get_num_threads())
         at_end.callback(pool.shutdown, cancel_futures=True)
         torch.set_num_threads(1)  # in each thread of the pool: photographs side by side use the cores better
-        jobs = [pool.submit(put, *item) for item in todo.items()]
-        for job in tqdm(as_completed(jobs), "photographs", len(jobs), disable=not jobs):
-            job.result()
+        jobs = [(photo.name, place, pool.submit(put, place, photo)) for place, photo in todo.items()]
+        for name, place, job in tqdm(jobs, "photographs", disable=not jobs):
+            try:
+                store.done[name] = (place, job.result())
+            except UserError as error:
+                left_out.append(str(error))
+            else:
+                journal.write(json.dumps([name, *store.done[name]]) + "\n")
+                journal.flush()
     return left_out
 
 
 def write_level(
     file: BinaryIO, start: int, stride: int, strips: Iterable[Tensor], shape: tuple[int, int, int], sums: list[int]
 ) -> Iterator[Tensor]:
-    """Write one level at byte ``start``, ``stride`` bytes a row of tiles, appending its CRC-32 to ``sums``.
-
-    Gives the strips of the next level.
-    """
+    """Write one level at byte ``start`` and append its CRC-32 to ``sums``. Gives the strips of the next level."""
     rows = checksum = 0
     for band in bands(strips):
         rows += band.shape[1]

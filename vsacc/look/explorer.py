@@ -1,9 +1,10 @@
-"""What a trained saccader sees and says, step by step, on one image: arrays for the explorer of notebook 05.
+"""Pictures to look at, and what a trained model sees and says of one, step by step: arrays for figures and sliders.
 
-Any step's place can be chosen by hand. The glimpse is cut exactly there, and the recurrent state goes on from the
-nearest z that the model could have drawn, so that later saccades know of it.
+A picture is an image of a test set or the reader's own file, made when it is asked for. Every system can be explored on
+every task; what a model lacks, such as places or a bound, is None in its looks.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,138 +12,239 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from ..local.seeds import derive
-from ..saccader import Saccader
-from ..sampler import glimpse, proxy
-from ..vrnn import VRNN, cell_centres, kl_normal
-from .pictures import Picture, channels_last, open_picture
+from ..figures.explorer import named
+from ..images.develop import SUFFIXES, develop
+from ..local.paths import UserError
+from ..loss import answers, log_likelihood
+from ..reading import Question
+from ..saccader import Choice, Hand, Model, Policy, Turn, mean
+from ..sampler import Images, build_pyramid, glimpse
+from ..tasks import TEST_BATCH, TEST_SEED, FiniteSplit, Split, derive
+from ..vrnn import cell_centres
 
-Place = tuple[float, float, float]  # (s, x, y)
+DISPLAY = 400  # pixels, side of an image as it is shown
+ENDLESS = 10_000  # images of a fixed set that is drawn without an end
+
+
+class Picture(NamedTuple):
+    """One image, or video, to look at. images: of batch 1; truth: its class, or bool (K,) where the task asks K
+    questions of yes or no, None where unknown; small: uint8 (h, w) or (h, w, 3), all of it at the size of the screen,
+    of a video its first frame."""
+
+    images: Images
+    title: str
+    truth: int | np.ndarray | None
+    small: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the image itself."""
+        return self.images.sizes[0]
+
+
+def channels_last(images: Tensor) -> np.ndarray:
+    """(N, C, h, w) -> (N, h, w) of grey or (N, h, w, 3) of colour images."""
+    return (images[:, 0] if images.shape[1] == 1 else images.movedim(1, -1)).numpy()
+
+
+def make_picture(images: Images, title: str, truth: int | np.ndarray | None = None) -> Picture:
+    """A picture of images of batch 1; reads no more of them than the screen shows."""
+    side = min(DISPLAY, max(images.sizes[0]))
+    small = glimpse(images, torch.tensor([[1.0, 0.0, 0.0]]), side)
+    return Picture(images, title, truth, channels_last((small * 255).round().to(torch.uint8))[0])
+
+
+def open_picture(path: Path | str, channels: int) -> Picture:
+    """The reader's own file, in grey where ``channels`` is 1. Raises UserError where it is no image to be read."""
+    path = Path(os.path.expanduser(path))
+    pixels = develop(path)  # (H, W, 3)
+    if channels == 1:
+        pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+    height, width = pixels.shape[:2]
+    images = torch.tensor(np.moveaxis(pixels, -1, 0)[None])  # (1, C, H, W)
+    return make_picture(build_pyramid(images), f"{path.name}, {width} x {height}")
+
+
+@dataclass(frozen=True)
+class Folder(Sequence[Picture]):
+    """The reader's own files; each is opened when it is asked for, in grey where ``channels`` is 1."""
+
+    paths: Sequence[Path]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Picture:
+        return open_picture(self.paths[index], self.channels)
+
+
+def open_folder(folder: str, channels: int) -> Folder:
+    """The photographs and pictures in a folder, by name. Raises UserError where there are none."""
+    paths = sorted(p for p in Path(os.path.expanduser(folder)).glob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise UserError(f"{folder} holds no file that ends in {', '.join(SUFFIXES)}, name a folder of photographs.")
+    return Folder(paths, channels)
+
+
+@dataclass(frozen=True)
+class FixedTest(Sequence[Picture]):
+    """The fixed set of any split, image by image: drawn, or read from a store, where a look needs it."""
+
+    split: Split
+    question: Question
+
+    def __len__(self) -> int:
+        return len(self.split) if isinstance(self.split, FiniteSplit) else ENDLESS
+
+    def __getitem__(self, index: int) -> Picture:
+        index = range(len(self))[index]  # else raises IndexError, which ends a loop
+        if isinstance(self.split, FiniteSplit):
+            batch = self.split.take(torch.tensor([index]))
+        else:
+            number, row = divmod(index, TEST_BATCH)
+            batch = self.split.draw(TEST_BATCH, TEST_SEED, number, slice(row, row + 1))
+        truth = batch.labels[0].numpy() if self.question.many else batch.labels.item()
+        source = "stand-in" if "stand-in" in self.split.protocol else "test image"
+        (height, width), true = batch.images.sizes[0], named(truth, self.question.classes)
+        return make_picture(batch.images, f"{source} {index}, {width} x {height}, true {true}", truth)
 
 
 class Look(NamedTuple):
-    """T saccades over one picture; row t - 1 holds step t. L: side of a glimpse, J: of the proxy, K: classes.
+    """T looks at one picture; row t - 1 holds step t. L: side of a glimpse, J: of the proxy, K: classes.
 
-    where: (T, 3) = (s, x, y) of the glimpses; placed: bool (T,), chosen by hand.
-    mean: (T, 3), the same of the mean of q(z_t | c, h); sigma: (T, 2), its standard deviation in x and y.
-    glimpses: (T, L, L) and proxy: (J, J), in [0, 1]; with a last axis of 3 where there is colour.
-    posterior: (T, K), p(y | o_1..t).
-    log_y: (T,), log p(truth | o_1..t), NaN where the truth is unknown; log_c, kl: (T,), summed over steps 1..t; nats.
+    posterior: (T, K), p(y | o_1..t), of K questions that of each yes; said: (T,), the likeliest class, or bool (T, K).
+    placed: bool (T,), chosen by hand; where: (T, 3) = (s, x, y) of the glimpses.
+    glimpses: (T, L, L), and proxy: (T, J, J), what decides, in [0, 1]; with a last axis of 3 where there is colour.
+    mean: (T, 3), where the mean of q(z_t | c, h) is; sigma: (T, 2), its standard deviation in x and y.
+    log_y: (T,), log p(truth | o_1..t), None where the truth is unknown; log_c, kl: (T,), summed over steps 1..t; nats.
     """
 
-    where: np.ndarray
-    placed: np.ndarray
-    mean: np.ndarray
-    sigma: np.ndarray
-    glimpses: np.ndarray
-    proxy: np.ndarray
     posterior: np.ndarray
-    log_y: np.ndarray
-    log_c: np.ndarray
-    kl: np.ndarray
+    said: np.ndarray
+    placed: np.ndarray
+    where: np.ndarray | None = None
+    glimpses: np.ndarray | None = None
+    proxy: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    sigma: np.ndarray | None = None
+    log_y: np.ndarray | None = None
+    log_c: np.ndarray | None = None
+    kl: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Explorer:
-    """A model, the pictures it may be shown, the names of its classes, and how many steps are taken (which may be
-    more than in its training)."""
+    """A model in evaluation, the pictures it may be shown, what is asked of them, and how many steps are taken (which
+    may be more than in its training)."""
 
-    model: Saccader
+    model: Model
     pictures: Sequence[Picture]
-    classes: Sequence[str]
+    question: Question
     steps: int = 6
 
     @property
     def trained(self) -> int:
-        """T of the training."""
-        return self.model.config.glimpses
+        """T of the training, 1 for a model that has none."""
+        return getattr(self.model.config, "glimpses", 1)
+
+    @property
+    def movable(self) -> bool:
+        """Whether places can be chosen by hand and sampled: whether the model has a loop that takes a policy."""
+        return hasattr(self.model, "roll_out")
 
     @torch.no_grad()
-    def look(self, picture: Picture, places: Mapping[int, Place] | None = None, seed: int | None = None) -> Look:
-        """Roll out all steps.
+    def look(
+        self, picture: Picture, places: Mapping[int, tuple[float, float, float]] | None = None, seed: int | None = None
+    ) -> Look:
+        """All steps; of a video no more than it has frames, and one of a model that takes no glimpses.
 
         Args:
-            places: (s, x, y) by step (0 is the first) where the model's own choice is overruled.
+            places: (s, x, y) by step (0 is the first) where the model's own choice is overruled. The glimpse is cut
+                exactly there, and later saccades know of it.
             seed: of the sample z ~ q; None looks at the means.
-        """
-        model, vrnn, places = self.model, self.model.vrnn, places or {}
-        c = proxy(picture.images, model.config.proxy)
-        features, state = vrnn.observe(c), vrnn.start(1)
-        where, means, sigmas, latents, hidden, kl = [], [], [], [], [], []
-        for step in range(self.steps):
-            q, p = vrnn.posterior(features, state), vrnn.prior(state)
-            z = q.mean if seed is None else q.mean + q.sigma * noise(seed, step)
-            place = vrnn.where(z)
-            if step in places:
-                place = z.new_tensor([places[step]])
-                z = nearest_latent(vrnn, place)
-            where.append(place)
-            means.append(vrnn.where(q.mean))
-            sigmas.append(q.sigma[:, 1:])
-            latents.append(z)
-            hidden.append(state.hidden)
-            kl.append(kl_normal(q, p))
-            state = vrnn.recur(features, z, state)
-        log_c = vrnn.log_proxy(c, torch.stack(latents), torch.stack(hidden))  # (T, 1)
-        o = glimpse(picture.images, torch.stack(where, 1), model.config.size)  # (1, T, C, L, L)
-        log_p = self.read(model.crop(o[0])[None])
-        log_y = torch.full((self.steps,), torch.nan) if picture.truth is None else log_p[:, picture.truth]
-        return Look(
-            torch.cat(where).numpy(),
-            np.array([step in places for step in range(self.steps)]),
-            torch.cat(means).numpy(),
-            torch.cat(sigmas).numpy(),
-            channels_last(o[0]),
-            channels_last(c)[0],
-            log_p.exp().numpy(),
-            log_y.numpy(),
-            log_c[:, 0].cumsum(0).numpy(),
-            torch.cat(kl).cumsum(0).numpy(),
-        )
 
-    def read(self, features: Tensor) -> Tensor:
-        """log p(y | o_1..t) for each t: (1, T, F) -> (T, K)."""
-        return torch.cat([self.model.likelihood(features[:, :t]) for t in range(1, features.shape[1] + 1)])
+        Raises UserError where a place or a seed is given and the model is not :attr:`movable`.
+        """
+        places, level = places or {}, picture.images.level(-1)
+        steps = min(self.steps, level.shape[1]) if level.dim() == 5 else self.steps
+        if self.movable:
+            policy = Hand(places, mean if seed is None else sampled(seed))
+            logits, seen = self._roll_out(picture.images, steps, policy)
+        elif places or seed is not None:
+            raise UserError("this model chooses its places by itself, look without places and seed.")
+        else:
+            logits, seen = self._ask(picture.images, steps)
+        if picture.truth is not None:
+            labels = torch.as_tensor(picture.truth).expand(len(logits), *np.shape(picture.truth))
+            seen["log_y"] = log_likelihood(logits, labels)
+        placed = [step in places for step in range(len(logits))]
+        seen |= {"said": answers(logits, self.question.many), "posterior": self.probabilities(logits), "placed": placed}
+        return Look(**{name: np.asarray(values) for name, values in seen.items()})
+
+    def _roll_out(self, images: Images, steps: int, policy: Policy) -> tuple[Tensor, dict]:
+        """All that a loop of saccades holds: logits (T, K), and fields of a :class:`Look`."""
+        model, vrnn = self.model, self.model.vrnn
+        roll = model.roll_out(images, steps, policy)
+        o = glimpse(images, roll.where, model.config.size)[0]  # (T, C, L, L)
+        features = model.crop(o)[None]  # (1, T, F)
+        return torch.cat([model.likelihood(features[:, :t]) for t in range(1, steps + 1)]), {
+            "where": roll.where[0],
+            "glimpses": channels_last(o),
+            "proxy": channels_last(roll.proxy.expand(steps, 1, *roll.proxy.shape[-3:])[:, 0]),
+            "mean": torch.cat([vrnn.where(q.mean) for q in roll.posterior]),
+            "sigma": torch.cat([q.sigma[:, 1:] for q in roll.posterior]),
+            "log_c": vrnn.log_proxy(roll.proxy, roll.z, roll.hidden)[:, 0].cumsum(0),
+            "kl": roll.kl[:, 0].cumsum(0),
+        }
+
+    def _ask(self, images: Images, steps: int) -> tuple[Tensor, dict]:
+        """The same of any model, asked once for each number of glimpses."""
+        outputs = [self.model(images, glimpses=1)]
+        if outputs[0].where is not None:
+            outputs += [self.model(images, glimpses=t) for t in range(2, steps + 1)]
+        last, logits = outputs[-1], torch.cat([output.logits.float() for output in outputs])
+        seen = {name: torch.cat([o.terms[name] for o in outputs]) for name in ("log_c", "kl") if name in last.terms}
+        if last.where is not None:
+            seen |= {"where": last.where[0], "glimpses": channels_last(last.glimpses[0])}
+        return logits, seen
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(..., K) -> (..., K): of one class of K, or of yes to each of K questions."""
+        return logits.sigmoid() if self.question.many else logits.softmax(-1)
 
     @torch.no_grad()
     def survey(self, picture: Picture, step: int, side: int = 25) -> np.ndarray:
-        """p(y | o_1..step) had the model looked elsewhere at ``step`` (0 is the first), at its own scale.
+        """p(y | o_1..t) had a model that reads anywhere looked elsewhere at ``step`` = t - 1, at its own scale.
 
         Returns (side, side, K): rows run down y, columns right along x, places at the centres of side x side cells.
         """
-        where = torch.from_numpy(self.look(picture).where[: step + 1])
-        x, y = cell_centres(side).flatten(0, 1).unbind(-1)
-        elsewhere = torch.stack([where[step, 0].expand_as(x), x, y], -1)  # (side * side, 3)
-        size = self.model.config.size
-        before = self.model.crop(glimpse(picture.images, where[None], size)[0])[:step]  # (step, F)
-        there = self.model.crop(glimpse(picture.images, elsewhere[None], size)[0])  # (side * side, F)
-        sets = torch.cat([before.expand(len(there), -1, -1), there[:, None]], 1)  # (side * side, step + 1, F)
-        return self.model.likelihood(sets).exp().view(side, side, -1).numpy()
+        where = torch.from_numpy(self.look(picture).where[: step + 1]).repeat(side**2, 1, 1)  # (side * side, t, 3)
+        where[:, step, 1:] = cell_centres(side).flatten(0, 1)
+        o = glimpse(picture.images, where.view(1, -1, 3), self.model.config.size)[0]
+        features = self.model.crop(o).unflatten(0, (-1, step + 1))  # (side * side, t, F)
+        return self.probabilities(self.model.likelihood(features)).view(side, side, -1).numpy()
 
     def first_telling(self) -> int:
         """The first picture for which looking matters: read right after as many glimpses as in the training, but wrong
         from most other places of the last of them. Raises ValueError where there is none."""
         last = self.trained - 1
         for index, picture in enumerate(self.pictures):
-            if self.look(picture).posterior[last].argmax() == picture.truth:
+            if self.look(picture).said[last] == picture.truth:
                 if (self.survey(picture, last, side=9).argmax(-1) == picture.truth).mean() < 0.5:
                     return index
         raise ValueError("no picture is read right from few places only")
 
-    def open(self, path: str) -> Picture:
-        """The reader's own file. Raises UserError where it is no image that can be opened."""
-        return open_picture(Path(path).expanduser(), self.model.config.channels)
 
+def sampled(seed: int) -> Policy:
+    """A sample of q whose noise is a function of seed and step, whatever the number of steps."""
 
-def noise(seed: int, step: int) -> Tensor:
-    """eps (1, 3) of a step, whatever the number of steps."""
-    return torch.randn(1, 3, generator=torch.Generator().manual_seed(derive(seed, step)))
+    def policy(turn: Turn) -> Choice:
+        q = turn.posterior
+        eps = torch.randn(q.mean.shape, generator=torch.Generator().manual_seed(derive(seed, turn.step)))
+        return Choice(q.mean + q.sigma * eps)
 
-
-def nearest_latent(vrnn: VRNN, where: Tensor) -> Tensor:
-    """The z whose place is ``where`` (..., 3), with s moved into the scales that the model can choose."""
-    low, top = vrnn.scale[0], vrnn.scale_top
-    share = ((where[..., :1] - low) / (top - low)).clamp(1e-3, 1 - 1e-3)
-    return torch.cat([share.logit(), where[..., 1:]], -1)
+    return policy

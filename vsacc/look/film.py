@@ -1,23 +1,22 @@
-"""The README's figure and film, from committed weights: ``python -m vsacc.look.film``.
+"""The README's figure and film, from committed weights, to reports/hero.png and reports/saccades.gif.
 
-They go to reports/hero.png and reports/saccades.gif. The pictures are the first ones of the fixed test set whatever
-is said of them, except that the figure shows the first one that is read right and for which looking matters.
+The pictures are the first ones of the fixed test set whatever is said of them, except that the figure shows the first
+one that is read right and for which looking matters.
 """
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..figures.hero import Film, gif, hero
+from ..figures.explorer import Film, gif, hero
 from ..figures.style import to_png
-from ..local.paths import REPORTS, check_writable, one_sentence_exit, write_atomic
+from ..local.paths import REPORTS, check_writable, write_atomic
 from ..sampler import glimpse
-from ..tasks.base import kind_of, open_split
-from ..training.weights import open_trained
-from .explorer import Explorer, Look
-from .pictures import FixedTest, Picture, channels_last
+from ..tasks import find_task
+from ..training.weights import load
+from .explorer import Explorer, FixedTest, channels_last
 
-NAME, SIDE = "identification-laptop-seed0", 2528
+WEIGHTS, ENLARGED = "identification-laptop-seed0", "identification_2528"  # the same canvases, at 2528 x 2528
 PICTURES = 4  # in the film
 BETWEEN = 9  # frames from one place to the next
 MOVING, RESTING = 0.08, 1.3  # seconds a frame is shown
@@ -37,10 +36,11 @@ def travel(where: np.ndarray, between: int) -> np.ndarray:
     return way
 
 
-def film(explorer: Explorer, looks: list[tuple[Picture, Look]]) -> bytes:
-    """A GIF of the looks, one after another."""
-    stage, frames, seconds = Film(explorer.steps, explorer.classes), [], []
-    for picture, look in tqdm(looks, desc="film"):
+def film(explorer: Explorer) -> bytes:
+    """A GIF of the looks at the first pictures, one after another."""
+    stage, frames, seconds = Film(explorer.steps, explorer.question.classes), [], []
+    for picture in (explorer.pictures[index] for index in tqdm(range(PICTURES), desc="film")):
+        look = explorer.look(picture)
         way = travel(look.where, BETWEEN)  # (T, F, 3)
         where = torch.from_numpy(way.reshape(1, -1, 3)).float()
         seen = channels_last(glimpse(picture.images, where, explorer.model.config.size)[0])
@@ -52,18 +52,12 @@ def film(explorer: Explorer, looks: list[tuple[Picture, Look]]) -> bytes:
     return gif(frames, seconds)
 
 
-def main() -> None:
+def command() -> None:
+    """Write both."""
     check_writable(REPORTS)
-    model, card = open_trained(NAME)
-    kind = kind_of(card["task"])
-    pictures = FixedTest(open_split(card["task"], "test"), kind.classes, SIDE)
-    explorer = Explorer(model, pictures, kind.classes, model.config.glimpses)
-    first = [pictures[index] for index in range(PICTURES)]
-    write_atomic(REPORTS / "saccades.gif", film(explorer, [(picture, explorer.look(picture)) for picture in first]))
+    model, task = load(WEIGHTS), find_task(ENLARGED)
+    explorer = Explorer(model, FixedTest(task.open("test"), task.question), task.question, model.config.glimpses)
+    write_atomic(REPORTS / "saccades.gif", film(explorer))
     shown = explorer.pictures[explorer.first_telling()]
-    write_atomic(REPORTS / "hero.png", to_png(hero(shown, explorer.look(shown), kind.classes)))
+    write_atomic(REPORTS / "hero.png", to_png(hero(shown, explorer.look(shown), task.question.classes)))
     print("wrote hero.png and saccades.gif")
-
-
-if __name__ == "__main__":
-    one_sentence_exit(main)

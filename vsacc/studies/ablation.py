@@ -1,64 +1,46 @@
-"""What each choice buys: the laptop's task again and again, one choice changed at a time.
-
-    python -m vsacc.studies.ablation --out reports/ablation.json
+"""What each choice buys, ``vsacc ablation``: a task again and again, one choice changed at a time.
 
 Runs that were made before are not made again, so an interrupted ablation goes on where it stopped.
 """
 
 import argparse
 import json
-from pathlib import Path
 
-from ..local.paths import REPORTS, UserError, check_writable, one_sentence_exit, write_atomic
+from ..local.paths import REPORTS, check_writable, resolve_profile, write_atomic
 from ..local.record import provenance
-from ..training.fit import fit, result
-from ..training.recipes import make_job
+from ..training.fit import Stopped, fit, result
+from ..training.jobs import make_job
 
-STEPS = 500
+STEPS = 500  # of the profile laptop
+DENSE, POOLED = {"posterior": "dense"}, {"likelihood": "pooled"}
+PRECISE, TIGHT = {"sigma": (0.02, 0.021)}, {"scale": (0.2, 0.3, 0.3)}
+WEIGHTS = {"weight_c": 1.0, "weight_kl": 1.0}
 VARIANTS = {  # name: (changes to the config, changes to the recipe)
     "ours": ({}, {}),
-    "dense posterior": ({"posterior": "dense"}, {}),
-    "pooled likelihood": ({"likelihood": "pooled"}, {}),
-    "precise places from the start": ({"sigma": (0.02, 0.021)}, {}),
-    "tight frames from the start": ({"scale": (0.2, 0.3, 0.3)}, {}),
-    "Eq. 6 at weight 1": ({}, {"weight_c": 1.0, "weight_kl": 1.0}),
+    "dense posterior": (DENSE, {}),
+    "pooled likelihood": (POOLED, {}),
+    "precise places from the start": (PRECISE, {}),
+    "tight frames from the start": (TIGHT, {}),
+    "Eq. 6 at weight 1": ({}, WEIGHTS),
     "product of ELBO and CE": ({}, {"weight_c": 1.0, "weight_kl": 5.0, "form": "product"}),
-    "all of the paper's": (
-        {
-            "posterior": "dense",
-            "likelihood": "pooled",
-            "inhibition": False,
-            "sigma": (0.02, 0.021),
-            "scale": (0.2, 0.3, 0.3),
-        },
-        {"weight_c": 1.0, "weight_kl": 1.0},
-    ),
+    "all of the paper's": (DENSE | POOLED | {"inhibition": False} | PRECISE | TIGHT, WEIGHTS),
 }
 KEYS = ("steps", "seconds", "test_accuracy", "localised", "scale", "history")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m vsacc.studies.ablation", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", default="one_digit")
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=REPORTS / "ablation.json")
-    options = parser.parse_args()
-    check_writable(options.out.parent)
-    rows, made = {}, provenance()
+def command(options: argparse.Namespace) -> None:
+    """``vsacc ablation``."""
+    profile, out = resolve_profile(options.profile), options.out or REPORTS / "ablation.json"
+    check_writable(out.parent)
+    record = {"task": options.task, "profile": profile, "seed": options.seed, **provenance(), "rows": {}}
     for name, (config, recipe) in VARIANTS.items():
-        recipe = {"steps": STEPS, **recipe} if options.profile == "laptop" else recipe
-        job = make_job(options.task, options.profile, seed=options.seed, config=config, recipe=recipe)
+        recipe = {"steps": STEPS, **recipe} if profile == "laptop" else recipe
+        job = make_job(options.task, profile, seed=options.seed, config=config, recipe=recipe)
         try:
             row = result(fit(job))
-            rows[name] = {"config": config, "recipe": recipe, **{key: row[key] for key in KEYS}}
-        except UserError as error:  # a collapse is a result too
-            rows[name] = {"config": config, "recipe": recipe, "stopped": str(error)}
-        record = {"task": options.task, "profile": options.profile, "seed": options.seed, **made, "rows": rows}
-        write_atomic(options.out, json.dumps(record, indent=1, allow_nan=False) + "\n")
-        outcome = rows[name].get("test_accuracy", rows[name].get("stopped"))
-        print(f"{name:24s} {outcome}", flush=True)
-
-
-if __name__ == "__main__":
-    one_sentence_exit(main)
+            told = {key: row[key] for key in KEYS}
+        except Stopped as error:  # a collapse is a result too
+            told = {"stopped": str(error)}
+        record["rows"][name] = {"config": config, "recipe": recipe, **told}
+        write_atomic(out, json.dumps(record, indent=1, allow_nan=False) + "\n")
+        print(f"{name:24s} {told.get('test_accuracy', told.get('stopped'))}", flush=True)

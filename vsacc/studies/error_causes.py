@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..loss import correct
-from ..saccader import Saccader, read_at
-from ..tasks.base import Batch
+from ..saccader import Saccader
+from ..tasks import Batch
 from ..tasks.cluttered import CANVAS, SPRITE
 from ..training.evaluation import centres_of
 
@@ -43,7 +43,7 @@ def trace(model: Saccader, batches: Iterable[Batch]) -> Traces:
         output = model(batch.images)
         centres = centres_of(batch.boxes)  # (B, 2, 2)
         s = output.where[..., :1].mean(1, keepdim=True).expand(-1, centres.shape[1], 1)  # as wide as its own
-        told, _ = read_at(model, batch.images, torch.cat([s, centres], -1))
+        told, _ = model.read(batch.images, torch.cat([s, centres], -1))
         apart = (centres[:, 0] - centres[:, 1]).norm(dim=-1) * CANVAS / 2
         rows.append((correct(output.logits, batch.labels), correct(told, batch.labels), apart))
     return Traces(*(torch.cat(parts).cpu() for parts in zip(*rows, strict=True)))

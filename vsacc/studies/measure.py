@@ -7,14 +7,12 @@ convolutions take inside their library.
 
 import os
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -51,34 +49,11 @@ def peak_bytes(work: Work) -> int:
         before = torch.cuda.memory_allocated()
         work()
         return torch.cuda.max_memory_allocated() - before
-    profile = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True)
-    with quiet_stderr():
-        profile.start()
-    try:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler chats on stderr
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         work()
-    finally:
-        with quiet_stderr():
-            profile.stop()
-    held = peak = 0
-    for event in profile.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
-    return peak
-
-
-@contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Drop what libraries print to the process's stderr: the profiler's C++ side chats there."""
-    sys.stderr.flush()
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
+    events = profile.profiler.kineto_results.events()
+    return max(accumulate((event.nbytes() for event in events if event.name() == "[memory]"), initial=0))
 
 
 def measure(works: Mapping[str, Work], rounds: int, budget: float = float("inf"), title: str | None = None) -> dict:
@@ -105,30 +80,24 @@ def measure(works: Mapping[str, Work], rounds: int, budget: float = float("inf")
     return {name: Cost(statistics.median(timed[name]), peaks[name], len(timed[name])) for name in works}
 
 
-def largest_batch(make: Callable[[int], Work], batch: int, smallest: int, needed: Callable[[int], float]) -> int | None:
+def largest_batch(make: Callable[[int], Work], batch: int, smallest: int, needed: float) -> int | None:
     """``batch``, halved until ``make(batch)`` can run, or None below ``smallest``.
 
-    A GPU is asked by trying. A CPU's system would kill the process, so there ``needed(batch)`` bytes are compared with
-    the memory that is free.
+    A GPU is asked by trying. A CPU's system would kill the process, so there the memory that is free is compared with
+    the bytes ``needed`` for each image.
     """
     while batch >= smallest:
-        if fits(make(batch), needed(batch)):
+        if torch.cuda.is_available():
+            try:
+                make(batch)()
+                return batch
+            except torch.OutOfMemoryError:
+                pass
+            torch.cuda.empty_cache()  # here, where no traceback holds on to tensors
+        elif needed * batch <= SHARE * free_bytes():
             return batch
         batch //= 2
     return None
-
-
-def fits(work: Work, needed: float) -> bool:
-    if not torch.cuda.is_available():
-        return needed <= SHARE * free_bytes()
-    try:
-        work()
-    except torch.OutOfMemoryError:
-        pass
-    else:
-        return True
-    torch.cuda.empty_cache()
-    return False
 
 
 def free_bytes() -> float:
@@ -140,10 +109,3 @@ def free_bytes() -> float:
     except OSError:
         pass
     return float("inf")
-
-
-def slope(sides: Sequence[float], values: Sequence[float]) -> float | None:
-    """Exponent of the power law values ~ sides^slope, by least squares on logarithms; None below three points."""
-    if len(sides) < 3:
-        return None
-    return float(np.polyfit(np.log(sides), np.log(values), 1)[0])

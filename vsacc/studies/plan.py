@@ -1,63 +1,66 @@
-"""What is to be run, as data: every system on every task, the most valuable rows first.
+"""What is to be run, the most valuable rows first, and where each run stands.
 
 The paper's Table 1 asks for one task at two sizes; the profile "paper" adds the sum of two digits and megapixel MNIST,
 the task of attention sampling. The profile "laptop" has the sizes that a CPU trains in minutes. "quick" runs a few
 steps of every pair of the other two, to see that all of it works.
+
+A run that came to its end is a row: one JSON file, which holds what was run and what came of it.
 """
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
-from ..training.recipes import AS_PUBLISHED, Job, make_job
-from .rows import row_name
+import torch
 
+from ..local.paths import SHIPPED_REPORTS, UserError
+from ..training import fit as training
+from ..training.jobs import Job, known_system, make_job
+from ..training.weights import job_of
+
+ROWS = SHIPPED_REPORTS / "runs"  # those that are committed
 SEEDS = 3
-VARIANTS = {  # name: changes to the configuration and to the recipe
-    "": ({}, {}),
-    # All that the paper chose otherwise: Eq. 6 with its own weights too.
-    "as_published": (
-        {name: getattr(AS_PUBLISHED, name) for name in ("posterior", "likelihood", "inhibition")},
-        {"weight_c": 1.0, "weight_kl": 1.0},
-    ),
-    # The gradient of the code of attention sampling's authors: notebook 07.
-    "reference_gradient": ({"gradient": "reference"}, {}),
-}
-PEERS = ("attention_sampling", "dram", "ram")
+PEERS, CONTROLS = ("attention_sampling", "dram", "ram"), ("random", "proxy_only")
 
 
 class Cell(NamedTuple):
     """A cell of the table; it is run with the seeds 0, 1, ... below ``seeds``."""
 
     task: str
-    model: str
+    system: str
     variant: str = ""
     seeds: int = SEEDS
 
 
+def cells(task: str, *systems: str, seeds: int = SEEDS) -> list[Cell]:
+    """Cells of a task; a variant stands behind its system, "saccader/as_published"."""
+    return [Cell(task, *name.partition("/")[::2], seeds) for name in systems]
+
+
+PUBLISHED = "saccader/as_published"
 PAPER = (
-    Cell("identification", "saccader"),
-    Cell("identification_2528", "saccader"),
-    Cell("megapixel", "attention_sampling"),
-    Cell("megapixel", "saccader"),
-    Cell("sum", "saccader"),
-    *(Cell("identification", model) for model in ("resnet18", *PEERS)),
-    Cell("identification", "saccader", "as_published"),
-    Cell("identification_2528", "resnet18_144"),
-    Cell("identification_2528", "resnet18"),
-    *(Cell("identification_2528", model) for model in PEERS),
-    Cell("identification_2528", "saccader", "as_published"),
-    *(Cell("sum", model) for model in ("resnet18", *PEERS)),
-    Cell("sum", "saccader", "as_published"),
-    *(Cell("megapixel", model) for model in ("resnet18_144", "dram", "ram")),
-    Cell("megapixel", "saccader", "as_published"),
+    *cells("identification", "saccader"),
+    *cells("identification_2528", "saccader"),
+    *cells("megapixel", "attention_sampling", "saccader"),
+    *cells("sum", "saccader"),
+    *cells("identification", "resnet18", *PEERS, PUBLISHED),
+    *cells("identification_2528", "resnet18_144", "resnet18", *PEERS, PUBLISHED),
+    *cells("sum", "resnet18", *PEERS, PUBLISHED),
+    *cells("megapixel", "resnet18_144", "dram", "ram", PUBLISHED),
+    *cells("identification", *CONTROLS),
+    *cells("megapixel", *CONTROLS),
 )
 LAPTOP = (
-    Cell("identification", "saccader"),
-    *(Cell("mit5k", model) for model in ("saccader", "proxy_only", "resnet18_144")),
-    *(Cell("one_digit", model) for model in ("saccader", *PEERS, "resnet18", "proxy_only", "random")),
-    *(Cell("megapixel_easy", model) for model in ("attention_sampling", "saccader", "proxy_only", "random")),
-    Cell("megapixel_easy", "attention_sampling", "reference_gradient"),
-    *(Cell("identification", model, seeds=1) for model in (*PEERS, "resnet18", "random")),
-    *(Cell("mit5k", model) for model in (*PEERS, "random")),
+    *cells("identification", "saccader"),
+    *cells("mit5k", "saccader", "proxy_only", "resnet18_144"),
+    *cells("one_digit", "saccader", *PEERS, "resnet18", "proxy_only", "random"),
+    *cells("megapixel_easy", "attention_sampling", "saccader", "proxy_only", "random"),
+    *cells("megapixel_easy", "attention_sampling/reference_gradient"),
+    *cells("identification", *PEERS, "resnet18", "random", seeds=1),
+    *cells("mit5k", *PEERS, "random"),
 )
 CELLS = {"paper": PAPER, "laptop": LAPTOP}
 CELLS["quick"] = tuple({cell._replace(seeds=1): None for cell in (*LAPTOP, *PAPER)})  # each once, in their order
@@ -65,11 +68,10 @@ QUICK = {"steps": 2, "batch": 4, "evaluated": 20, "validations": 0}
 
 
 class Planned(NamedTuple):
-    """A run of the plan. minutes: of its training, where they are known, on one thread of a 2.8 GHz CPU."""
+    """A run of the plan."""
 
     job: Job
     variant: str = ""
-    minutes: float | None = None
 
     @property
     def name(self) -> str:
@@ -79,47 +81,102 @@ class Planned(NamedTuple):
 
 def plan(profile: str) -> list[Planned]:
     """All runs of a profile ("quick", "laptop" or "paper") in their order: every cell with seed 0, then with 1..."""
-    cells = CELLS[profile]
     return [
-        Planned(planned_job(profile, cell, seed), cell.variant, MINUTES.get((profile, cell.task, cell.model)))
+        Planned(planned_job(profile, cell, seed), cell.variant)
         for seed in range(SEEDS)
-        for cell in cells
+        for cell in CELLS[profile]
         if seed < cell.seeds
     ]
 
 
 def planned_job(profile: str, cell: Cell, seed: int) -> Job:
-    config, recipe = VARIANTS[cell.variant]
-    job = make_job(cell.task, profile, cell.model, seed, config, recipe)
+    config, recipe = {}, {}
+    if cell.variant:
+        config, recipe, _ = known_system(cell.system).variants[cell.variant]
+    job = make_job(cell.task, profile, cell.system, seed, config, recipe)
     if profile != "quick":
         return job
     short = {name: min(value, getattr(job.recipe, name) or value) for name, value in QUICK.items()}
-    return make_job(cell.task, profile, cell.model, seed, config, recipe | short)
+    return replace(job, recipe=replace(job.recipe, **short))
 
 
-MINUTES = {  # by profile, task and model; what another seed took says more, where there is its row
-    ("laptop", "identification", "saccader"): 18,
-    ("laptop", "identification", "attention_sampling"): 11,
-    ("laptop", "identification", "dram"): 10,
-    ("laptop", "identification", "ram"): 13,
-    ("laptop", "identification", "resnet18"): 14,
-    ("laptop", "identification", "random"): 7,
-    ("laptop", "mit5k", "saccader"): 4.5,
-    ("laptop", "mit5k", "proxy_only"): 0.5,
-    ("laptop", "mit5k", "resnet18_144"): 5.5,
-    ("laptop", "mit5k", "attention_sampling"): 2.1,
-    ("laptop", "mit5k", "dram"): 1.9,
-    ("laptop", "mit5k", "ram"): 1.6,
-    ("laptop", "mit5k", "random"): 1.7,
-    ("laptop", "one_digit", "saccader"): 6.5,
-    ("laptop", "one_digit", "attention_sampling"): 3.5,
-    ("laptop", "one_digit", "dram"): 11,
-    ("laptop", "one_digit", "ram"): 14,
-    ("laptop", "one_digit", "resnet18"): 7.5,
-    ("laptop", "one_digit", "proxy_only"): 0.9,
-    ("laptop", "one_digit", "random"): 1.6,
-    ("laptop", "megapixel_easy", "attention_sampling"): 5,
-    ("laptop", "megapixel_easy", "saccader"): 10.5,
-    ("laptop", "megapixel_easy", "proxy_only"): 1.5,
-    ("laptop", "megapixel_easy", "random"): 2.1,
-}
+def row_name(job: Job, variant: str = "") -> str:
+    """The file name, without its suffix, of a job's row: task-system-profile-seedN, and the variant where it is one."""
+    return f"{job.task}-{job.model}-{job.profile}-seed{job.seed}" + (f"-{variant}" if variant else "")
+
+
+def read_rows(folder: Path = ROWS) -> dict[str, dict]:
+    """All rows of a folder by name, in the names' order; none where there is no folder.
+
+    Raises UserError where one is not readable.
+    """
+    rows = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            rows[path.stem] = json.loads(path.read_text())
+        except ValueError as error:
+            raise UserError(f"{path.name} is not a readable row ({error}), delete it or fetch it again.") from None
+    return rows
+
+
+class Status(NamedTuple):
+    """state: "done"; "stopped", a training that was given up, which is a result too; "outdated", there is a row of
+    another configuration; "unfinished", there is a checkpoint; or "to do".
+    minutes: of training that are left, None where unknown. row: the run's row. step: of the checkpoint."""
+
+    run: Planned
+    state: str
+    minutes: float | None = 0.0
+    row: dict | None = None
+    step: int = 0
+
+    @property
+    def waiting(self) -> bool:
+        return self.state in ("unfinished", "to do")
+
+    def __str__(self) -> str:
+        state, left, reached = self.state, "", ""
+        if self.row is not None and "test_accuracy" in self.row:
+            reached = f"{100 * self.row['test_accuracy']:.1f} %"
+        if self.step:
+            state += f", step {self.step} of {self.run.job.recipe.steps}"
+        if self.waiting:
+            left = "? min" if self.minutes is None else f"{self.minutes:.1f} min"
+        return f"{self.run.name:56s} {state:34s} {left:>10s} {reached:>8s}".rstrip()
+
+
+def statuses(planned: Sequence[Planned], folder: Path = ROWS) -> list[Status]:
+    """Where each run stands, with its rows in ``folder``; what it will take is said by them and the committed ones."""
+    rows = read_rows(folder)
+    known = read_rows() | rows
+    return [status(run, rows.get(run.name), known) for run in planned]
+
+
+def status(run: Planned, row: dict | None, known: Mapping[str, dict]) -> Status:
+    if row is not None:
+        same = job_of(row) == run.job
+        return Status(run, ("stopped" if "stopped" in row else "done") if same else "outdated", row=row)
+    step, seconds = checkpointed(run.job)
+    if step:
+        return Status(run, "unfinished", seconds / step * (run.job.recipe.steps - step) / 60, step=step)
+    return Status(run, "to do", expected(run, known))
+
+
+def expected(run: Planned, rows: Mapping[str, dict]) -> float | None:
+    """Minutes of training: the mean of what the cell took with any seed, None where nobody has run it."""
+
+    def name(seed: int) -> str:
+        return row_name(replace(run.job, seed=seed), run.variant)
+
+    took = [row["seconds"] for key, row in rows.items() if "seconds" in row and key == name(row["seed"])]
+    return fmean(took) / 60 if took else None
+
+
+def checkpointed(job: Job) -> tuple[int, float]:
+    """Steps and seconds of training in a job's checkpoint, 0 where there is none to be read."""
+    path = training.RUNS / job.name / "checkpoint.pt"
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return held["step"], held["seconds"]
+    except Exception:  # none, or one of another version: torch raises many kinds, and fit says which
+        return 0, 0.0

@@ -1,4 +1,4 @@
-"""The floor under the times of the table: what must be computed and moved at least, at this machine's own best speed.
+"""The floor under the times of Table 1: what must be computed and moved at least, at this machine's own best speed.
 
 The roofline model of Williams, Waterman and Patterson (2009): work of F operations that moves M bytes takes at least
 max(F / peak, M / bandwidth) seconds. Counted are
@@ -13,6 +13,7 @@ that no machine of today reaches for images whose activations are gigabytes.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -22,12 +23,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..saccader import Model
 from ..sampler import Pyramid, pyramid_sizes
 from ..systems.resnet import GRID, CropsResNet, WholeResNet
-from .cost_table import CLASSES, CONTENDERS, WORK, resident_bytes
+from .cost import CLASSES, CONTENDERS, WORK, resident_bytes
 from .measure import seconds_of
+from .tables import number
 
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product shows the peak
 COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes, more than any cache holds
 ROUNDS = 7  # the best of
+ROOFLINE = "name mode flops moved intensity floor seconds over"  # columns of text
 
 
 class Peaks(NamedTuple):
@@ -46,27 +49,23 @@ class Count(NamedTuple):
     resident: int
 
 
-class Counted:
+class Counted(Pyramid):
     """Images that count the bytes they are asked for, in ``read``."""
 
-    def __init__(self, images: Pyramid):
-        self.images, self.sizes, self.shape, self.read = images, images.sizes, images.shape, 0
+    read = 0
 
     def level(self, index: int) -> Tensor:
-        return self.counted(self.images.level(index))
+        return self.counted(super().level(index))
 
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        return self.counted(self.images.pick(level, row, col))
-
-    def prefetch(self, where: Tensor, size: int) -> None:
-        """Nothing is read twice for it."""
+        return self.counted(super().pick(level, row, col))
 
     def counted(self, pixels: Tensor) -> Tensor:
         self.read += pixels.nbytes
         return pixels
 
 
-def peaks(rounds: int = ROUNDS) -> Peaks:
+def peaks() -> Peaks:
     """The fastest of a few large matrix products and copies, by the same clock as everything else.
 
     Convolutions of a GPU may round to TF32 where torch lets them, and then so may the product.
@@ -78,10 +77,10 @@ def peaks(rounds: int = ROUNDS) -> Peaks:
     target = torch.zeros_like(source)
     torch.set_float32_matmul_precision("high" if torch.backends.cudnn.allow_tf32 else "highest")
     try:
-        multiply = min(seconds_of(lambda: torch.mm(factor, factor, out=product)) for _ in range(rounds))
+        multiply = min(seconds_of(lambda: torch.mm(factor, factor, out=product)) for _ in range(ROUNDS))
     finally:
         torch.set_float32_matmul_precision(kept)
-    copy = min(seconds_of(lambda: target.copy_(source)) for _ in range(rounds))
+    copy = min(seconds_of(lambda: target.copy_(source)) for _ in range(ROUNDS))
     return Peaks(2 * side**3 / multiply, 2 * source.nbytes / copy)
 
 
@@ -94,9 +93,9 @@ def count(model: Model, mode: str, side: int, channels: int) -> Count:
     device = "meta" if isinstance(model, CropsResNet | WholeResNet) else "cpu"
     sizes = pyramid_sizes(side, side)
     flat = torch.zeros((), dtype=torch.uint8, device=device).expand(2, channels, sum(h * w for h, w in sizes))
-    images, model = Counted(Pyramid(flat, sizes)), model.to(device).train(mode == "training")
-    if isinstance(model, CropsResNet) and model.chunk:
-        model.chunk = 2 * GRID**2  # the same operations in fewer calls
+    images, model = Counted(flat, sizes), model.to(device).train(mode == "training")
+    if isinstance(model, CropsResNet) and model.config.chunk:
+        model.config = replace(model.config, chunk=2 * GRID**2)  # the same operations in fewer calls
     work = WORK[mode](model, images)
     with FlopCounterMode(display=False) as counter:
         work()
@@ -105,7 +104,7 @@ def count(model: Model, mode: str, side: int, channels: int) -> Count:
     return Count(counter.get_total_flops() / 2, pixels_and_logits, there_and_back * resident_bytes(model, mode))
 
 
-def floors(rows: Iterable[dict], best: Peaks) -> list[dict]:
+def least_times(rows: Iterable[dict], best: Peaks) -> list[dict]:
     """A row per row of the table that was run: "flops" and "moved" bytes per image, "intensity" in operations a byte,
     "bound" by operations or bytes, "floor" in seconds per image, "over" how many times as long it took, and the peaks
     it was compared with."""
@@ -116,15 +115,31 @@ def floors(rows: Iterable[dict], best: Peaks) -> list[dict]:
         known = {key: row[key] for key in ("name", "method", "mode", "side", "channels", "batch", "seconds")}
         model = CONTENDERS[row["name"]].make(row["channels"])
         flops, read, resident = count(model, row["mode"], row["side"], row["channels"])
-        made.append({"part": "floor", **known, **against(best, flops, read + resident / row["batch"], row["seconds"])})
+        moved = read + resident / row["batch"]
+        times = {"operations": flops / best.flops, "bytes": moved / best.bandwidth}
+        bound = max(times, key=times.get)
+        made.append({
+            "part": "floor", **known, "flops": flops, "moved": moved, "intensity": flops / moved, "bound": bound,
+            "floor": times[bound], "over": row["seconds"] / times[bound],
+            "peak_flops": best.flops, "peak_bandwidth": best.bandwidth,
+        })  # fmt: skip
     return made
 
 
-def against(best: Peaks, flops: float, moved: float, seconds: float) -> dict:
-    """Work of one image beside its floor."""
-    times = {"operations": flops / best.flops, "bytes": moved / best.bandwidth}
-    bound = max(times, key=times.get)
-    return {
-        "flops": flops, "moved": moved, "intensity": flops / moved, "bound": bound, "floor": times[bound],
-        "over": seconds / times[bound], "peak_flops": best.flops, "peak_bandwidth": best.bandwidth,
-    }  # fmt: skip
+def nearest_and_farthest(rows: list[dict]) -> str:
+    """The machine, and for each mode who is nearest to the floor, who farthest, and what of a saving in operations
+    arrives as time."""
+    flops, bandwidth = rows[0]["peak_flops"], rows[0]["peak_bandwidth"]
+    ridge = f"below {flops / bandwidth:.3g} operations a byte moving is the limit, above it arithmetic"
+    lines = [f"- The machine: {flops / 1e9:.3g} GFLOP/s and {bandwidth / 1e9:.3g} GB/s; {ridge}."]
+    for mode in WORK:
+        ran = {row["name"]: row for row in rows if row["mode"] == mode}
+        ours, order = ran["saccader"], sorted(ran.values(), key=lambda row: row["over"])
+        near, far = (f"*{row['name']}* ({number(row['over'])} times)" for row in (order[0], order[-1]))
+        text = f"- {mode.capitalize()}: nearest to its floor is {near}, farthest from it {far}; the saccader takes "
+        text += f"{number(ours['over'])} times its floor, which {ours['bound']} set."
+        if "whole image" in ran:
+            operations, taken = (ran["whole image"][key] / ours[key] for key in ("flops", "seconds"))
+            text += f" The *whole image*: {number(operations)} times its operations, {number(taken)} times its time."
+        lines.append(text)
+    return "\n".join(lines)

@@ -1,6 +1,7 @@
 r"""The saccader small enough to integrate exactly: one image, one label, the place of a glimpse on a grid.
 
-Notebook 01 derives the paper's bound (section 3, Eq. 1-6) on this model and checks each step by quadrature.
+Notebook 01 derives the paper's bound (section 3, Eq. 1-6) on this model, checks each step by quadrature, and holds
+samples against the integrals.
 
     p(z)          N(0, 0.4^2) over the place z = (x, y); the scale s is fixed
     o = f(x, z)   the glimpse, through :func:`vsacc.sampler.glimpse`
@@ -8,8 +9,8 @@ Notebook 01 derives the paper's bound (section 3, Eq. 1-6) on this model and che
     p(c | z)      a decoder that paints one bright blob at z on the proxy c, with pixel noise N(0, sigma_c^2)
     q(z)          a diagonal Gaussian: :class:`vsacc.vrnn.Normal` with mean and sigma (2,)
 
-Float64 and deterministic. Logarithms are natural; densities of z are per unit of image coordinates, where the
-image is [-1, 1] on each axis. Shapes: N places, K classes, L side of the glimpse, J side of the proxy.
+Float64. Logarithms are natural; densities of z are per unit of image coordinates, where the image is [-1, 1] on each
+axis. Shapes: N places, K classes, L side of the glimpse, J side of the proxy.
 """
 
 import math
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..sampler import glimpse, proxy
-from ..vrnn import Normal
+from ..vrnn import Normal, kl_normal
 
 CLASSES, LABEL = 10, 7  # K directions, k * 18 degrees; the one in the image
 SIZE, SCALE = 12, 0.5  # L in pixels, and s
@@ -67,9 +68,6 @@ def make_toy(points: int = 201, reach: float = 3.0) -> Toy:
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(-1, 2)
     image = draw_image()
     return Toy(image, grid, float(axis[1] - axis[0]) ** 2, look(image, grid), log_density(PRIOR, grid))
-
-
-# --- the image, and what a glimpse of it tells
 
 
 def draw_image(side: int = 48) -> Tensor:
@@ -170,8 +168,7 @@ def divergence(toy: Toy, q: Normal, log_p: Tensor) -> Tensor:
 
 def bound(toy: Toy, q: Normal) -> Tensor:
     """Eq. 4 with T = 1: E_q[log p(y | f(x, z))] - KL(q || prior)."""
-    log_q = log_density(q, toy.grid)
-    return log_q.exp() @ (toy.log_y + toy.log_prior - log_q) * toy.cell
+    return -divergence(toy, q, toy.log_y + toy.log_prior)
 
 
 def given_proxy(toy: Toy, sigma_c: float) -> tuple[Toy, Tensor]:
@@ -197,3 +194,58 @@ def _pair_log_y(toy: Toy) -> Iterator[Tensor]:
     """log p(y | o_1, o_2), rows z_2 and columns z_1, (N, some) at a time."""
     for part in toy.logits.split(64):
         yield (toy.logits[:, None] + part).log_softmax(-1)[..., LABEL]
+
+
+# --- what sampling can know: ``count`` places drawn from q, a row for each, so that mean and spread can be read off.
+# Gradients are with respect to (mean_x, mean_y, log sigma_x, log sigma_y), (4,). The KL to the Gaussian prior is in
+# closed form in all of them: only the gradient of E_q[log p(y | f(x, z))] is estimated.
+
+
+def draw(q: Normal, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """z = mean + sigma * eps, and eps: (count, 2) each."""
+    eps = torch.randn(count, 2, dtype=torch.float64, generator=generator)
+    return q.mean + q.sigma * eps, eps
+
+
+def log_weights(toy: Toy, q: Normal, count: int, generator: torch.Generator) -> Tensor:
+    """log [p(y | f(x, z)) p(z) / q(z)], (count,). Their mean estimates the bound, Eq. 4 with T = 1."""
+    z, _ = draw(q, count, generator)
+    return look(toy.image, z).log_softmax(-1)[:, LABEL] + log_density(PRIOR, z) - log_density(q, z)
+
+
+def k_sample(log_w: Tensor, k: int) -> Tensor:
+    """The K-sample bound of Burda et al. (2016), log of the mean of k weights: (count,) -> (count // k,)."""
+    return torch.logsumexp(log_w[: len(log_w) // k * k].view(-1, k), 1) - math.log(k)
+
+
+def exact_gradient(toy: Toy, q: Normal) -> Tensor:
+    """The gradient of the bound by quadrature, (4,): what the estimators below aim at."""
+    mean, log_sigma = q.mean.clone().requires_grad_(), q.sigma.log().requires_grad_()
+    q = Normal(mean, log_sigma.exp())
+    value = expectation(toy, q, toy.log_y) - kl_normal(q, PRIOR)
+    return torch.cat(torch.autograd.grad(value, [mean, log_sigma]))
+
+
+def pathwise_gradient(toy: Toy, q: Normal, count: int, generator: torch.Generator) -> Tensor:
+    """Through the sampler: the slope of log p(y | f(x, mean + sigma * eps)), (count, 4)."""
+    z, eps = draw(q, count, generator)
+    slopes = []
+    for part in z.split(CHUNK):
+        part = part.clone().requires_grad_()
+        log_y = classify(glimpses(toy.image, part)).log_softmax(-1)[:, LABEL]
+        slopes += torch.autograd.grad(log_y.sum(), part)
+    slope = torch.cat(slopes)  # (count, 2)
+    return torch.cat([slope, slope * q.sigma * eps], 1) + _kl_gradient(q)
+
+
+def score_gradient(toy: Toy, q: Normal, count: int, generator: torch.Generator, baseline: float = 0.0) -> Tensor:
+    """Score function (REINFORCE): (log p(y | f(x, z)) - baseline) times the slope of log q(z), (count, 4). The baseline
+    is a control variate; any constant leaves the mean as it is."""
+    z, eps = draw(q, count, generator)
+    reward = look(toy.image, z).log_softmax(-1)[:, LABEL] - baseline
+    return reward[:, None] * torch.cat([eps / q.sigma, eps**2 - 1], 1) + _kl_gradient(q)
+
+
+def _kl_gradient(q: Normal) -> Tensor:
+    """Of -KL(q || PRIOR), (4,)."""
+    return torch.cat([(PRIOR.mean - q.mean) / PRIOR.sigma**2, 1 - (q.sigma / PRIOR.sigma) ** 2])

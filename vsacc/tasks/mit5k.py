@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from ..images.download import Failure, Job, download_all
-from ..images.store import Store
 from ..images.store_writing import Photo
-from ..local.paths import DOWNLOADS, UserError, check_writable
+from ..local.paths import DOWNLOADS, UserError
 from ..reading import Question
-from . import Printed, Task, fivek_standin
-from .photographs import RECIPES, SIDE, PhotoSplit, check_side, develop_all, drawn_store, open_photographs, split_of
+from . import Printed, Task
+from .photographs import RECIPES, SIDE, PhotoSplit, check_side, develop_all, open_photographs, split_of
+from .standin import FIVEK
 
 FOLDER = DOWNLOADS / "fivek"
 CLASSES = ("abstract", "animals", "man_made", "nature", "None", "people")
@@ -51,28 +50,10 @@ HELP = "vsacc prepare fivek"
 
 
 def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
-    return open_photographs(split, device, profile, FOLDER, undeveloped, open_standin)
+    def undeveloped() -> str | None:
+        return next((f"{HELP} --source {source}" for source in SOURCES if find_files(FOLDER, source)), None)
 
-
-def undeveloped() -> str | None:
-    if source := next((source for source in SOURCES if find_files(FOLDER, source)), None):
-        return f"FiveK's files are there and no store of them, develop them with {HELP} --source {source}."
-
-
-def open_standin(profile: str) -> tuple[Store, Tensor]:
-    """The stand-in's store, and the boxes (N, 1, 4) of its subjects in [-1, 1] coordinates."""
-    root, (side, counts) = fivek_standin.FOLDER / profile, fivek_standin.SIZES[profile]
-    folder = root / "stores" / f"c-{side}"
-
-    def make() -> list[str]:
-        fivek_standin.write_standin(root, side, counts)
-        return develop_all(folder, index(root, "c"), CLASSES, side, describe(root, "c"), prophoto=True)
-
-    store = drawn_store(root, folder, make)
-    records = {}
-    for name in SPLITS:
-        records |= json.loads((root / f"{name}.json").read_text())
-    return store, torch.tensor([[records[name]["subject_box"]] for name in store.names])
+    return open_photographs(split, device, profile, FOLDER, FIVEK.open, undeveloped)
 
 
 TASK = Task(
@@ -103,34 +84,31 @@ class Record(NamedTuple):
 
 
 def find_labels(root: Path) -> Path | None:
-    """The folder of the JSON files or the path of categories.txt, whichever is there; None where none is."""
-    folders = [root / base for base in BASES]
-    json_folders = [folder for folder in folders if any((folder / f"{name}.json").exists() for name in SPLITS)]
-    lists = [folder / "categories.txt" for folder in folders if (folder / "categories.txt").exists()]
-    return next(iter(json_folders + lists), None)
+    """training.json, beside which the other two lie, or categories.txt; None where neither is."""
+    paths = (root / base / name for name in ("training.json", "categories.txt") for base in BASES)
+    return next((path for path in paths if path.exists()), None)
 
 
 def read_records(root: Path) -> list[Record]:
-    """All photographs that the labels below ``root`` name, whether their files are there or not, train split first.
+    """All photographs that the labels below ``root`` name, whether their files are there or not.
 
     Raises UserError where there are no labels, or some that are incomplete, damaged or not FiveK's; where a name stands
     twice, and may be in two splits, or could lead out of its folder.
     """
-    labels = find_labels(root)
-    if labels is None:
+    path = find_labels(root)
+    if path is None:
         raise UserError(f"{root} has neither {', '.join(LABEL_FILES)} nor categories.txt, fetch them with {HELP}.")
-    if labels.is_dir():
-        records = [record for name in SPLITS for record in read_json(labels / f"{name}.json", SPLITS[name])]
+    if path.suffix == ".json":
+        records = [record for name in SPLITS for record in read_json(path.with_stem(name), SPLITS[name])]
     else:
-        records = sorted(read_categories(labels), key=lambda record: list(SPLITS.values()).index(record.split))
-    seen = set()
-    for record in records:
-        if record.name in seen:
-            raise UserError(f"the labels name {record.name} twice, fetch them again with {HELP}.")
-        if not record.name or record.name.startswith(".") or set(record.name + record.camera) & set("/\\\0"):
-            raise UserError(f"the labels hold the name {record.name!r}, which could lead out of the folder, "
-                            f"fetch them again with {HELP}.")  # fmt: skip
-        seen.add(record.name)
+        records = read_categories(path)
+    seen, again = set(), f"fetch them again with {HELP}."
+    for name, _, _, camera, _ in records:
+        if name in seen:
+            raise UserError(f"the labels name {name} twice, {again}")
+        if not name or name.startswith(".") or set(name + camera) & set("/\\\0"):
+            raise UserError(f"the labels hold the name {name!r}, which could lead out of the folder, {again}")
+        seen.add(name)
     return records
 
 
@@ -143,20 +121,17 @@ def read_json(path: Path, split: str) -> list[Record]:
             for name, entry in json.loads(path.read_text()).items()
         ]  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise UserError(f"{path} cannot be read ({reason}), delete it and fetch it again with {HELP}.") from error
 
 
 def read_categories(path: Path) -> list[Record]:
     """The official list, a line each: name,location,time,light,subject."""
     records = []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for line in filter(str.strip, path.read_text(errors="replace").splitlines()):
         fields = [field.strip() for field in line.split(",")]
-        if fields == [""]:
-            continue
         if len(fields) != 5:
-            raise UserError(f"{path} line {number} has {len(fields)} fields instead of 5, take it from "
-                            "fivek_dataset.tar again.")  # fmt: skip
+            raise UserError(f"{path} has a line of other than 5 fields, {line}, take it from fivek_dataset.tar again.")
         records.append(Record(fields[0], label_of(fields[4], fields[0]), split_of(fields[0])))
     return records
 
@@ -174,21 +149,9 @@ def label_of(subject: str, name: str) -> int:
 # The files
 
 
-def index(root: Path, source: str) -> list[Photo]:
-    """The photographs of a source whose files are on this disk, train split first; nothing is fetched.
-
-    Files are looked for by listing the known folders, so no name in the labels ever becomes a path. Raises UserError
-    where labels or all files are missing.
-    """
-    files = find_files(root, source)
-    photos = [Photo(r.name, files[r.name], r.label, r.split) for r in read_records(root) if r.name in files]
-    if not photos:
-        raise UserError(f"{root} has no photographs of source {source}, fetch them with {HELP} --source {source}.")
-    return photos
-
-
 def find_files(root: Path, source: str) -> dict[str, Path]:
-    """Name -> path of every file of a source, in any of the layouts."""
+    """Name -> path of every file of a source, in any of the layouts. They are looked for by listing the known folders,
+    so no name in the labels becomes a path."""
     if source == "dng":
         places, suffixes = ["raw/*", "raw_photos/*/photos", "img/dng", "dng"], (".dng",)
     else:
@@ -197,9 +160,9 @@ def find_files(root: Path, source: str) -> dict[str, Path]:
     return {path.stem: path for path in paths if path.suffix.lower() in suffixes}
 
 
-def describe(root: Path, source: str) -> str:
+def describe(records: list[Record], source: str) -> str:
     """What the photographs of a source are, in words for titles and records."""
-    if any(record.licence == STANDIN for record in read_records(root)):
+    if any(record.licence == STANDIN for record in records):
         return "stand-in for MIT-Adobe FiveK, drawn"
     made = "DNG developed by LibRaw" if source == "dng" else f"retouched by expert {source.upper()}"
     return f"MIT-Adobe FiveK, {made}"
@@ -219,11 +182,9 @@ def prepare(
     ``limit`` is in photographs, in the shares of the three splits; ``workers`` are downloads at a time.
     """
     check_side(side)
-    for what, name, known in (("source", source, SOURCES), ("class", only_class or CLASSES[0], CLASSES)):
-        if name not in known:
-            raise UserError(f"FiveK has no {what} {name!r}, choose one of {', '.join(known)}.")
+    if only_class not in (None, *CLASSES):
+        raise UserError(f"FiveK has no class {only_class!r}, choose one of {', '.join(CLASSES)}.")
     root = root or FOLDER
-    check_writable(root)
     fetch_labels(root)
     records = choose(read_records(root), only_class, limit)
     failures = fetch(root, source, records, workers)
@@ -232,22 +193,21 @@ def prepare(
     if not all(failure.final for failure in failures):
         print(f"{len(failures)} of {len(records)} photographs are missing, run this again to go on.")
         return 1
-    photos = {photo.name: photo for photo in index(root, source)}
-    chosen = [photos[record.name] for record in records if record.name in photos]
+    files = find_files(root, source)
+    photos = [Photo(r.name, files[r.name], r.label, r.split) for r in records if r.name in files]
     folder = root / "stores" / "-".join(filter(None, [source, str(side), only_class]))
-    left_out = develop_all(folder, chosen, CLASSES, side, describe(root, source), prophoto=source != "dng")
-    print(*left_out, f"{len(chosen) - len(left_out)} photographs in {folder}", sep="\n")
+    left_out = develop_all(folder, photos, CLASSES, side, describe(records, source), prophoto=source != "dng")
+    print(*left_out, f"{len(photos) - len(left_out)} photographs in {folder}", sep="\n")
     return 1 if failures or left_out else 0
 
 
 def fetch_labels(root: Path) -> None:
     """Bring the three JSON files where no labels are, or what is lacking of them."""
-    folder = find_labels(root) or root
-    theirs = {name: (folder / name).stat().st_size for name in LABEL_FILES if (folder / name).exists()}
-    if folder.is_file() or any(size != LABEL_FILES[name][0] for name, size in theirs.items()):
+    found = find_labels(root)
+    if found and found.stat().st_size != LABEL_FILES["training.json"][0]:
         return  # other labels than the community's, such as the stand-in's
-    jobs = [Job(f"{LABELS}/{name}", folder / name, *LABEL_FILES[name]) for name in LABEL_FILES]
-    if failures := download_all(jobs):
+    folder = found.parent if found else root
+    if failures := download_all([Job(f"{LABELS}/{name}", folder / name, *LABEL_FILES[name]) for name in LABEL_FILES]):
         raise UserError(
             f"FiveK's labels cannot be fetched ({failures[0].reason.rstrip('.')}), or put {', '.join(LABEL_FILES)} "
             f"from github.com/yuukicammy/mit-adobe-fivek-dataset into {folder} by hand."
@@ -255,32 +215,29 @@ def fetch_labels(root: Path) -> None:
 
 
 def choose(records: list[Record], only_class: str | None = None, limit: int | None = None) -> list[Record]:
-    """The first ``limit`` photographs of a class or of all, in an order that keeps the shares of the splits throughout.
-
-    A larger limit goes on where a smaller one ended, and so does the store.
-    """
-    records = [record for record in records if only_class in (None, CLASSES[record.label])]
+    """The first ``limit`` photographs of a class or of all, in an order that keeps the shares of the splits throughout:
+    a larger limit goes on where a smaller one ended, and so does the store."""
     ranks = []
     for split in SPLITS.values():
-        part = [record for record in records if record.split == split]
+        part = [r for r in records if r.split == split and only_class in (None, CLASSES[r.label])]
         ranks += [((place + 0.5) / len(part), record) for place, record in enumerate(part)]
     return [record for _, record in sorted(ranks, key=lambda rank: rank[0])][:limit]
 
 
 def fetch(root: Path, source: str, records: list[Record], workers: int) -> list[Failure]:
-    """Bring the files of ``records`` that are lacking, always from this site, whatever URLs the labels hold.
-
-    Raises UserError where the disk is too small for them.
-    """
+    """Bring the files of ``records`` that are lacking, always from this site, whatever URLs the labels hold. Raises
+    UserError where the disk is too small for them."""
     found = find_files(root, source)
     lacking = [record for record in records if record.name not in found]
-    if lacking and any(record.licence == STANDIN for record in lacking):
+    if any(record.licence == STANDIN for record in lacking):
         raise UserError(f"{root} lacks {len(lacking)} pictures of the stand-in, draw them with {HELP}-standin.")
-    kind = "dng" if source == "dng" else "tif"
-    needed, free = len(lacking) * MEAN[kind], shutil.disk_usage(root).free
+    kind, there, here = ("dng", "dng", "raw") if source == "dng" else ("tif", f"tiff16_{source}", "processed")
+    needed, free = len(lacking) * MEAN[kind] / 1e9, shutil.disk_usage(root).free / 1e9
     if needed > free:
-        raise UserError(f"the {len(lacking)} files to fetch take about {needed / 1e9:.0f} GB and {root} has "
-                        f"{free / 1e9:.0f} GB free, use --limit or another --root.")  # fmt: skip
-    there, here = ("dng", "raw/{}") if source == "dng" else (f"tiff16_{source}", f"processed/tiff16_{source}")
-    names = {f"{record.name}.{kind}": root / here.format(record.camera or "dng") for record in lacking}
-    return download_all([Job(f"{SITE}/{there}/{name}", folder / name) for name, folder in names.items()], workers)
+        raise UserError(f"the {len(lacking)} files to fetch take about {needed:.0f} GB and {root} has {free:.0f} GB "
+                        "free, use --limit or another --root.")  # fmt: skip
+    jobs = []
+    for record in lacking:
+        folder = root / here / (there if kind == "tif" else record.camera or "dng")
+        jobs.append(Job(f"{SITE}/{there}/{record.name}.{kind}", folder / f"{record.name}.{kind}"))
+    return download_all(jobs, workers)

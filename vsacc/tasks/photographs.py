@@ -9,15 +9,12 @@ it has to be asked for, a stand-in is drawn in its place: its numbers say nothin
 """
 
 import hashlib
-import json
 import os
-import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,7 +22,7 @@ from tqdm.auto import tqdm
 
 from ..images.store import MANIFEST, Store, open_store
 from ..images.store_writing import Photo, write_store
-from ..local.paths import DOWNLOADS, UserError, locked, write_atomic
+from ..local.paths import DOWNLOADS, UserError
 from ..reading import Question
 from . import Batch, FiniteSplit, Recipe, Task
 
@@ -35,8 +32,6 @@ SPLITS = {  # name of a folder: split
     "test": "test", "testing": "test",
 }  # fmt: skip
 SHARES = (("train", 0.7), ("validation", 0.8), ("test", 1.0))  # up to here; the shares of FiveK's 3500, 500 and 1000
-NOTE = "standin.json"  # in a stand-in's folder: what it was made from
-FEW = 100  # pictures that are drawn before other processes have started
 RECIPES = {
     "quick": Recipe(steps=20, batch=16, evaluated=None, validations=2),
     "laptop": Recipe(steps=600, batch=64, evaluated=None, validations=10),
@@ -70,30 +65,34 @@ class PhotoSplit(FiniteSplit):
         return Batch(self.store.images(rows.to(self.device)), self.store.labels[rows].to(self.device), boxes)
 
 
-# A data set, or its stand-in
-
-
 def open_photographs(
     split: str,
     device: torch.device | str,
     profile: str,
     folder: Path,
+    standin: Callable[[str], tuple[Store, Tensor]],
     undeveloped: Callable[[], str | None],
-    standin: Callable[[str], tuple[Store, Tensor | None]],
+    splits_of: Callable[[Tensor], Sequence[str]] | None = None,
 ) -> PhotoSplit:
     """A split of a data set, or of its stand-in at the size of ``profile`` (always in "quick", which CI runs).
 
     Args:
         folder: of the data set; the largest store in it is opened.
-        undeveloped: a sentence, where there are files of the data set and no store of them yet: raised as UserError.
-        standin: profile -> its store, and boxes (N, D, 4) of what it shows or None.
+        standin: profile -> its store, and boxes (N, D, 4) of what it shows.
+        undeveloped: the command that makes a store of the data set's files, where there are any.
+        splits_of: labels, long (N,) -> split of each photograph, where the store does not tell.
+
+    Raises UserError where there are files and no store of them yet, or the stand-in cannot be drawn.
     """
+    store = boxes = None
     if profile != "quick":
-        if store := largest_store(folder):
-            return PhotoSplit(store, store.rows(split), None, device)
-        if sentence := undeveloped():
-            raise UserError(sentence)
-    store, boxes = standin(profile)
+        store = largest_store(folder)
+        if not store and (command := undeveloped()):
+            raise UserError(f"{folder} has the files and no store of them, develop them with {command}.")
+    if not store:
+        store, boxes = standin(profile)
+    if splits_of:
+        store = store._replace(splits=splits_of(store.labels))
     rows = store.rows(split)
     return PhotoSplit(store, rows, None if boxes is None else boxes[rows], device)
 
@@ -103,67 +102,6 @@ def largest_store(folder: Path, names: str = "*[0-9]") -> Store | None:
     all classes ends in a number."""
     stores = [open_store(path.parent) for path in folder.glob(f"stores/{names}/{MANIFEST}")]
     return max(stores, key=lambda store: (len(store.names), store.sizes[0]), default=None)
-
-
-def drawn_store(root: Path, folder: Path, make: Callable[[], list[str]]) -> Store:
-    """The store ``folder`` of the stand-in in ``root``; ``make`` draws and develops it first where it is not there,
-    while other processes that want it wait, and returns a sentence on each picture that it could not develop."""
-    if not (folder / MANIFEST).exists():
-        with locked(root):
-            if not (folder / MANIFEST).exists() and (left_out := make()):
-                (folder / MANIFEST).unlink()  # else the next one would not be told
-                raise UserError(f"the stand-in is damaged, delete {root} and draw it again: {left_out[0]}")
-    return open_store(folder)
-
-
-class Scene(NamedTuple):
-    """A picture of a stand-in: where it goes below its folder, the seed of what is drawn, and what it shows."""
-
-    path: str
-    seed: int
-    kind: int | str
-
-
-def draw_standin(
-    root: Path,
-    made_from: dict,
-    data: str,
-    lists: dict[str, str],
-    scenes: Iterable[Scene],
-    write: Callable[[Scene], None],
-    size: float,
-) -> None:
-    """Write a stand-in, or what is still missing of it, each file whole or not at all, on all cores if they are many.
-
-    Args:
-        made_from: what a note in ``root`` says of it.
-        data: what the stand-in stands for, in words.
-        lists: name -> text of the files that say what the pictures show, written last: a folder that has them is whole.
-        write: draws a scene and writes its file, of about ``size`` bytes.
-
-    Raises UserError where ``root`` holds anything but this stand-in, cannot be written or is too small.
-    """
-    from joblib import Parallel, delayed
-
-    note, text = root / NOTE, json.dumps(made_from) + "\n"
-    if note.exists():
-        if (found := note.read_text()) != text:
-            raise UserError(f"{root} holds a stand-in made from {found.strip()}, delete it or name another folder.")
-    elif any((root / name).exists() for name in lists):
-        raise UserError(f"{root} holds {data} already, name another folder for the stand-in.")
-    else:
-        write_atomic(note, text)
-    missing = [scene for scene in scenes if not (root / scene.path).exists()]
-    needed, free = len(missing) * size, shutil.disk_usage(root).free
-    if needed > free:
-        raise UserError(
-            f"the stand-in needs {needed / 1e9:.1f} GB and the disk of {root} has {free / 1e9:.1f}, free some."
-        )
-    pool = Parallel(n_jobs=1 if len(missing) < FEW else -1, return_as="generator_unordered")
-    for _ in tqdm(pool(delayed(write)(scene) for scene in missing), "stand-in", len(missing), unit="image", delay=2):
-        pass
-    for name, text in lists.items():
-        write_atomic(root / name, text)
 
 
 # A folder of photographs

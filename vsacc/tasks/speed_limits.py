@@ -21,7 +21,6 @@ signs the largest counts.
 import hashlib
 import re
 import zlib
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
@@ -29,22 +28,18 @@ import torch
 from tqdm.auto import tqdm
 
 from ..images.download import download
-from ..images.store import Store
 from ..images.store_writing import Photo
 from ..local.paths import DOWNLOADS, UserError, write_atomic
 from ..reading import Question
-from . import Peer, Recipe, Task, signs_standin
-from .photographs import PhotoSplit, check_side, develop_all, drawn_store, open_photographs
+from . import Peer, Recipe, Task
+from .photographs import PhotoSplit, check_side, develop_all, open_photographs
+from .standin import Standin
 
 FOLDER = DOWNLOADS / "speed-limits"
 CLASSES = ("EMPTY", "50", "70", "80")
-LIMITS = ("50_SIGN", "70_SIGN", "80_SIGN")
 VISIBILITIES = ("VISIBLE", "BLURRED", "SIDE_ROAD", "OCCLUDED")  # the best first
-UNREADABLE = "MISC_SIGNS"
-FIELDS = 7  # of a sign: visibility, four numbers, type and name
-NUMBER = re.compile(r"-?\d+(\.\d+)?")
 SETS = {"Set1": "train", "Set2": "test"}
-COUNTS = (747, 684)  # frames of the published task in Set1 and Set2
+COUNTS = [747, 684]  # frames of the published task in Set1 and Set2
 SIDE = 1280  # of the squares that frames of 1280 x 960 become: no column is lost
 SITES = (  # of Linkoping University, the published address first
     "http://www.isy.liu.se/cvl/research/trafficSigns/swedishSignsSummer",
@@ -54,29 +49,15 @@ MD5 = {  # of annotations.txt, from attention sampling's script; sums of the zip
     "Set1": "9106a905a86209c95dc9b51d12f520d6",
     "Set2": "09debbc67f6cd89c1e2a2688ad1d03ca",
 }
+SIZES = {"quick": (256, (40, 0, 24)), "laptop": (512, (400, 0, 150)), "paper": (SIDE, (747, 0, 684))}
+STANDIN = Standin("speed-limits", "the Swedish speed limits", dict.fromkeys(CLASSES, 1), (None, 0, 1, 2), SIZES)
 HELP = "vsacc prepare speed-limits"
-AGAIN = "fetch the file again"
 REPRINT = "table in Qinrong-NKU/DBPS"
 
 
 def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
-    return open_photographs(split, device, profile, FOLDER, undeveloped, open_standin)
-
-
-def undeveloped() -> str | None:
-    if any(find_annotations(FOLDER, name) or find_archive(FOLDER, name) for name in SETS):
-        return f"the Swedish traffic signs are there and no store of them, make it with {HELP}."
-
-
-def open_standin(profile: str) -> tuple[Store, None]:
-    root, (width, counts) = signs_standin.FOLDER / profile, signs_standin.SIZES[profile]
-    folder = root / "stores" / str(width)
-
-    def make() -> list[str]:
-        signs_standin.write_standin(root, width, counts)
-        return develop_all(folder, index(root)[0], CLASSES, width, "stand-in for the Swedish speed limits, drawn")
-
-    return drawn_store(root, folder, make), None  # no boxes: an EMPTY frame has none
+    files = (path for pattern in ("**/annotations.txt", "**/Set*.zip") for path in FOLDER.glob(pattern))
+    return open_photographs(split, device, profile, FOLDER, STANDIN.open, lambda: HELP if any(files) else None)
 
 
 TASK = Task(
@@ -103,153 +84,39 @@ TASK = Task(
 )
 
 
-# The annotations
-
-
 def read_labels(path: Path) -> dict[str, int]:
     """Name -> place in CLASSES of the frames that the task keeps, in the order of the annotations.
 
-    Raises UserError where the file cannot be read, or a line is not of the format.
+    Raises UserError where the file names no frames, or a line is not of the format.
     """
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}), {AGAIN}.") from error
-    frames: dict[str, list] = {}
-    for number, line in enumerate(lines, 1):
-        name, colon, signs = line.strip().partition(":")
-        if not name and not colon:
-            continue
+    frames: dict[str, str] = {}
+    for line in filter(str.strip, path.read_text(errors="replace").splitlines()):
+        name, _, signs = line.strip().partition(":")
+        frames[name] = frames.get(name, "") + signs
         try:
-            if not name or not colon:
-                raise ValueError("it does not start with the name of a frame and a colon")
-            parts = [part.strip() for part in signs.split(";")]
-            signs = [parse_sign(part) for part in parts if part and part.split(",")[0] != UNREADABLE]
-        except ValueError as error:
-            raise UserError(f"{path} line {number} cannot be read ({error}), {AGAIN}.") from None
-        frames.setdefault(name, []).extend(signs)
+            if not name or ":" not in line:
+                raise ValueError
+            label_of(signs)
+        except (ValueError, TypeError):
+            raise UserError(f"{path} has a line that is not of its format, {line}, fetch the file again.") from None
     if not frames:
-        raise UserError(f"{path} names no frames, {AGAIN}.")
+        raise UserError(f"{path} names no frames, fetch the file again.")
     return {name: label for name, signs in frames.items() if (label := label_of(signs)) is not None}
 
 
-def label_of(signs: list[tuple[int, float, str] | None]) -> int | None:
-    """The class of a frame with these signs, None where it is dropped."""
+def label_of(text: str) -> int | None:
+    """The class of a frame with these signs, None where it is dropped. Raises ValueError or TypeError for other text."""
+    signs = [[field.strip() for field in sign.split(",")] for sign in text.split(";") if sign.strip()]
+    signs = [sign for sign in signs if sign[0] != "MISC_SIGNS"]
+    limits = []
+    for sign in signs:
+        visibility, x1, y1, x0, y0, _, name = sign
+        if name.removesuffix("_SIGN") in CLASSES:
+            # Some numbers of the published file are followed by a stray character.
+            x1, y1, x0, y0 = (float(re.match(r"-?\d+(\.\d+)?", number)[0]) for number in (x1, y1, x0, y0))
+            rank = VISIBILITIES.index(visibility), -abs(x1 - x0) * abs(y1 - y0)
+            limits.append((rank, CLASSES.index(name.removesuffix("_SIGN"))))
     if not signs:
         return 0
-    limits = [sign for sign in signs if sign is not None]
-    visibility, _, name = min(limits, key=lambda sign: sign[:2], default=(None, None, None))
-    return 1 + LIMITS.index(name) if visibility == 0 else None
-
-
-def parse_sign(text: str) -> tuple[int, float, str] | None:
-    """A limit as (place in VISIBILITIES, minus its area, name), so that the least one counts; None for another sign."""
-    fields = [field.strip() for field in text.split(",")]
-    if len(fields) != FIELDS:
-        raise ValueError(f"a sign of {len(fields)} fields instead of {FIELDS}")
-    visibility, *corners, _, name = fields
-    if name not in LIMITS:
-        return None
-    if visibility not in VISIBILITIES:
-        raise ValueError(f"a sign that is {visibility!r}, which is none of {', '.join(VISIBILITIES)}")
-    x1, y1, x0, y0 = map(parse_number, corners)
-    return VISIBILITIES.index(visibility), -abs(x1 - x0) * abs(y1 - y0), name
-
-
-def parse_number(text: str) -> float:
-    """A coordinate; some numbers of the published file are followed by a stray character."""
-    if not (match := NUMBER.match(text)):
-        raise ValueError(f"{text!r} is no number")
-    return float(match[0])
-
-
-# The files
-
-
-def index(root: Path) -> tuple[list[Photo], list[str]]:
-    """The photographs of the task on this disk, and a sentence on each set of which frames are missing. Raises
-    UserError where annotations are."""
-    photos, told = [], []
-    for name, split in SETS.items():
-        annotations = find_annotations(root, name)
-        if annotations is None:
-            raise UserError(f"{root} has no {name}/annotations.txt, fetch it with {HELP}.")
-        files, labels = find_files(root, name), read_labels(annotations)
-        photos += [Photo(f"{name}/{frame}", files[frame], labels[frame], split) for frame in labels if frame in files]
-        if missing := [frame for frame in labels if frame not in files]:
-            told.append(f"{len(missing)} of {len(labels)} frames of {name} are missing, the first is {missing[0]}.")
-    return photos, told
-
-
-def find_annotations(root: Path, name: str) -> Path | None:
-    """annotations.txt of Set1 or Set2."""
-    return next((path for folder in folders(root, name) if (path := folder / "annotations.txt").exists()), None)
-
-
-def find_files(root: Path, name: str) -> dict[str, Path]:
-    """Name -> path of the frames of a set. They are looked for by listing, so no annotated name becomes a path."""
-    paths = (path for folder in folders(root, name) for path in folder.glob("*"))
-    return {path.name: path for path in paths if path.suffix.lower() == ".jpg"}
-
-
-def find_archive(root: Path, name: str) -> Path | None:
-    places = (f"{name}/{name}Part0.zip", f"{name}Part0.zip", f"{name}.zip")
-    return next((root / place for place in places if (root / place).exists()), None)
-
-
-def folders(root: Path, name: str) -> tuple[Path, ...]:
-    return root / name, root / name / f"{name}Part0", root / f"{name}Part0"
-
-
-def prepare(root: Path | None = None, side: int = SIDE) -> int:
-    """Fetch into ``root`` and develop into data/; returns the exit code, 1 where it is not the published set."""
-    check_side(side)
-    root = root or FOLDER
-    for name in SETS:
-        fetch(root, name)
-    photos, told = index(root)
-    counts = [sum(photo.split == split for photo in photos) for split in SETS.values()]
-    source, folder = describe(counts), FOLDER / "stores" / "-".join(map(str, (side, *counts)))
-    told += develop_all(folder, photos, CLASSES, side, source)
-    print(*told, f"{source}, in {folder}", sep="\n")
-    return 0 if tuple(counts) == COUNTS and not told else 1
-
-
-def describe(counts: Sequence[int]) -> str:
-    """The frames of Set1 and Set2 in words, for titles and records."""
-    found, published = (f"{train} + {test}" for train, test in (counts, COUNTS))
-    differing = "" if found == published else f" instead of the published {published}"
-    return f"Swedish speed limits, {found} frames{differing}"
-
-
-def fetch(root: Path, name: str) -> None:
-    """Bring what is lacking of Set1 or Set2: the annotations, and of the zip the frames that the task keeps."""
-    annotations = find_annotations(root, name) or fetch_file(f"{name}/annotations.txt", root)
-    if hashlib.md5(annotations.read_bytes()).hexdigest() != MD5[name]:
-        print(f"{annotations} is another file than attention sampling was trained with, so its counts may differ.")
-    lacking = read_labels(annotations).keys() - find_files(root, name).keys()
-    if lacking:
-        archive = find_archive(root, name) or fetch_file(f"{name}/{name}Part0.zip", root)
-        unpack(archive, lacking, root / name / f"{name}Part0")
-
-
-def fetch_file(name: str, root: Path) -> Path:
-    """A file from the first site that gives it, to the same place below ``root``."""
-    for site in SITES:
-        try:
-            download(f"{site}/{name}", root / name)
-            return root / name
-        except UserError as error:
-            reason = str(error).rstrip(".")
-    raise UserError(f"the Swedish traffic signs cannot be fetched ({reason}), or put {name} into {root} by hand.")
-
-
-def unpack(archive: Path, wanted: set[str], folder: Path) -> None:
-    """Take the frames of these names out of a zip, whatever folders it has. Each comes whole or not at all."""
-    try:
-        with ZipFile(archive) as file:
-            members = {PurePosixPath(member.filename).name: member for member in file.infolist()}
-            for name in tqdm(sorted(wanted & members.keys()), f"frames of {archive.name}", delay=2):
-                write_atomic(folder / name, file.read(members[name]))
-    except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise UserError(f"{archive} is damaged ({str(error).rstrip('.')}), delete it and run this again.") from error
+    rank, label = min(limits, key=lambda limit: limit[0], default=((None, 0), 0))
+    return label if rank[0] == 0 else None

@@ -1,18 +1,13 @@
-"""The moving digit: boxes that fit the pixels, straight motion that bounces, hidden bands, determinism."""
+"""The moving digit: boxes that fit the pixels, straight motion that bounces, hidden bands."""
 
-import pytest
 import torch
 
-from vsacc.tasks.base import TEST_SEED, MovingSplit, kind_of
+from conftest import plain_digits
+from vsacc.tasks import find_task
 from vsacc.tasks.mnist import Digits
-from vsacc.tasks.moving import BAND, FRAMES, ROOM, SPEED, bands, bounce, make_batch
+from vsacc.tasks.moving_digit import BAND, FRAMES, ROOM, SPEED, MovingSplit, bands, bounce
 
-
-@pytest.fixture
-def bank():
-    """Solid sprites, brighter than what two patches add up to where there is no digit: all patches come from a 0."""
-    labels = torch.arange(10).repeat(5)
-    return Digits((labels * 20 + 30).to(torch.uint8).view(-1, 1, 1).expand(-1, 28, 28).contiguous(), labels)
+BANK = plain_digits(20)  # solid sprites: digit k is a square of grey level 20 k + 30
 
 
 def pixels_of(batch):
@@ -20,11 +15,11 @@ def pixels_of(batch):
     return ((batch.boxes[:, :, 0] + 1) * 50).round().long()
 
 
-def test_boxes_hold_the_digit_and_nothing_else_moves(bank):
+def test_boxes_hold_the_digit_and_nothing_else_moves():
     """What differs between two frames lies inside their two boxes; outside all boxes the canvas stands still."""
-    batch = make_batch(bank, 32, seed=1)
+    batch = MovingSplit(BANK).draw(32, 1, 0)
     frames, edges = batch.images.level(0)[:, :, 0].int(), pixels_of(batch)
-    assert edges.min() >= 0 and edges.max() <= 100
+    assert batch.boxes.shape == (32, FRAMES, 1, 4) and edges.min() >= 0 and edges.max() <= 100
     assert ((edges[..., 2:] - edges[..., :2]) == 28).all()
     for video, boxes in zip(frames, edges.tolist(), strict=True):
         digit = torch.zeros(FRAMES, 100, 100, dtype=torch.bool)
@@ -36,13 +31,11 @@ def test_boxes_hold_the_digit_and_nothing_else_moves(bank):
         assert len(level.unique()) == 2 and level.min() == 0  # the digit's grey, or nothing where it is hidden
 
 
-def test_a_band_is_hidden_in_every_frame(bank):
+def test_a_band_is_hidden_in_every_frame():
     """On a canvas whose patches are black, what is left of the sprite can be counted."""
-    dark = Digits(bank.images * (bank.labels > 0).view(-1, 1, 1), bank.labels)
-    quiet = Digits(dark.images[[0, 1]], dark.labels[[0, 1]])  # of zeros and ones, the zeros black
-    batch = make_batch(quiet, 64, seed=2)
-    ones = batch.labels == 1
-    lit = (batch.images.level(0)[ones][:, :, 0] >= 50).flatten(2).sum(2)
+    quiet = Digits(BANK.images[:2] * torch.tensor([0, 1], dtype=torch.uint8).view(2, 1, 1), BANK.labels[:2])
+    batch = MovingSplit(quiet).draw(64, 2, 0)  # of zeros and ones, the zeros black
+    lit = (batch.images.level(0)[batch.labels == 1][:, :, 0] >= 50).flatten(2).sum(2)
     assert (lit >= 28 * (28 - BAND)).all() and (lit <= 28 * (28 - BAND) + 8 * 64).all()
 
 
@@ -67,9 +60,9 @@ def test_it_goes_straight_and_bounces():
     assert (bounce(start, velocity) - torch.stack(walked, 1)).abs().max() < 0.53  # rounding, and a small step
 
 
-def test_speed_is_as_documented(bank):
+def test_speed_is_as_documented():
     """Between frames without a wall: constant, and from the slowest to the fastest."""
-    corner = pixels_of(make_batch(bank, 500, seed=3))[..., :2].double()
+    corner = pixels_of(MovingSplit(BANK).draw(500, 3, 0))[..., :2].double()
     free = ((corner > 0) & (corner < ROOM)).all(-1).all(-1)
     step = corner.diff(dim=1)
     straight = free & ((step - step[:, :1]).abs().amax((1, 2)) <= 1)
@@ -78,18 +71,6 @@ def test_speed_is_as_documented(bank):
     assert SPEED[0] - 0.4 < speed.min() < SPEED[0] + 1 and SPEED[1] - 1.5 < speed.max() < SPEED[1] + 0.4
 
 
-def test_a_batch_is_a_function_of_seed_and_index(bank):
-    first, again = (make_batch(bank, 8, seed=5, index=2) for _ in range(2))
-    assert torch.equal(first.images.flat, again.images.flat) and torch.equal(first.boxes, again.boxes)
-    for other in (make_batch(bank, 8, seed=5, index=3), make_batch(bank, 8, seed=6, index=2)):
-        assert not torch.equal(first.images.flat, other.images.flat)
-
-
-def test_the_fixed_set_is_cut_to_the_count(digits):
-    split = MovingSplit(digits)
-    batches = list(split.fixed(130))
-    whole = split.draw(100, TEST_SEED, 1)
-    assert [batch.images.shape for batch in batches] == [(100, 1), (30, 1)]
-    assert batches[1].images.level(0).equal(whole.images.level(0)[:30])
-    assert batches[1].boxes.shape == (30, FRAMES, 1, 4)
-    assert kind_of("moving_digit").classes == tuple("0123456789")
+def test_it_asks_which_digit_of_videos():
+    task = find_task("moving_digit")
+    assert task.video and task.question.classes == tuple("0123456789")

@@ -1,49 +1,47 @@
-r"""A stand-in for MIT-Adobe FiveK, for machines without its 260 GB: drawn scenes in FiveK's own on-disk format.
+r"""A stand-in for a data set of photographs that has to be asked for: drawn scenes in MIT-Adobe FiveK's on-disk format.
 
 A scene is a dead-leaves image (Lee, Mumford and Huang 2001): opaque leaves with sizes of density r^-3 that hide each
 other, which gives the 1/f spectrum of photographs; every leaf has its own colour, shading and 1/f texture. On them lie
-one subject, a warm ball, and a decoy, a cold one. The class is told by nothing but the fine texture on the subject: it
-has mean zero in every cell of the 32 x 32 proxy and the same contrast, colour and period in every class, so the proxy
-shows where the subject is and not what. A number made from it says nothing about photographs, and says "stand-in".
+one subject, a warm ball, and a decoy, a cold one. The class is told by nothing but the fine texture on the subject, one
+of six or none: it has mean zero in every cell of a 32 x 32 proxy and the same contrast, colour and period in every
+class, so that proxy shows where the subject is and not what. A number made from it says nothing about photographs, and
+says "stand-in".
 
-All lengths are in sides, so at another side the scene is the same. An image is a function of (seed, number, side,
-class) alone and every file appears whole or not at all, so an interrupted run goes on where it stopped.
+All lengths are in sides, so at another side the scene is the same. An image is a function of (number, side, texture)
+alone and every file appears whole or not at all, so an interrupted run goes on where it stopped.
 """
 
 import io
-import itertools
 import json
 import math
-from functools import lru_cache, partial
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.random import Generator, default_rng
+from torch import Tensor
+from tqdm.auto import tqdm
 
+from ..images.store import MANIFEST, Store, open_store
+from ..images.store_writing import Photo
 from ..local.paths import DOWNLOADS, UserError, locked, write_atomic
 from ..sampler import area_matrix
 from . import derive
-from .photographs import Scene, draw_standin
+from .photographs import SPLITS, develop_all
 
-FOLDER = DOWNLOADS / "fivek-standin"
-SPLITS = ("training", "validation", "testing")
-# FiveK's images of each subject, of 5000; the community's files write "unknown" for the paper's "None".
-SUBJECTS = {"abstract": 35, "animals": 300, "man_made": 1869, "nature": 1089, "unknown": 366, "people": 1341}
-SIZES = {  # profile: side, images of each split; the last line is FiveK's own
-    "quick": (256, (48, 16, 24)),
-    "laptop": (512, (1280, 120, 240)),
-    "paper": (2528, (3500, 500, 1000)),
-}
-VERSION = 1  # of the pictures: another one is another stand-in
+FILES = ("training", "validation", "testing")  # of labels, one for each split
+VERSION, SEED = 1, 0  # of the pictures: another one is another stand-in
+FEW = 100  # pictures that are drawn before other processes have started
 STEP = 64  # between 16-bit values: ten bits hold the eight of sRGB, in half the bytes
 PIXEL = 3  # bytes on disk, about
 DATE = slice(24, 36)  # of its making, in an ICC profile
 LAYOUT, PATTERN, ORDER, IMAGE = 11, 12, 13, 14  # purposes of the random streams that derive from one seed
 
 CELLS = 32  # side of the proxy that must not tell the textures apart
-SMALLEST_SIDE = 256  # pixels; a period of a texture is then 7 pixels
 LEAVES, LEAF_RADIUS = 600, (0.02, 0.4)
 RADIUS = (0.14, 0.18)  # of subject and decoy
 EDGE = 0.006  # softness of a ball's outline
@@ -54,61 +52,120 @@ CONTRAST = 0.32  # of a texture: standard deviation, as a share of the colour it
 ROUNDS = 12  # of taking away what the proxy would show; each takes more than half
 
 
-def prepare(profile: str, root: Path | None = None) -> None:
-    """Write the stand-in of a profile into ``root``, by default a folder of the profile's own."""
-    root, (side, counts) = root or FOLDER / profile, SIZES[profile]
-    with locked(root):
-        write_standin(root, side, counts)
-    print(f"the stand-in for FiveK is whole: {' + '.join(map(str, counts))} images in {root}")
+class Standin(NamedTuple):
+    """What is drawn in place of a data set.
 
-
-def write_standin(root: Path, side: int, counts: tuple[int, int, int], seed: int = 0) -> None:
-    """Write the stand-in into ``root``, or what is still missing of it.
-
-    Args:
-        side: of the square images in pixels, a multiple of 32 and at least 256.
-        counts: images in the training, validation and testing split, each at least six.
-        seed: another seed, another set of scenes.
-
-    Raises UserError for a side or counts that cannot be, or where :func:`draw_standin` does.
+    name: of its folder. data: what it stands in for, in words. classes: each with its frequency. textures: what the
+    subject of each class wears, see :func:`texture`, or None. sizes: by profile, the side of the square images in
+    pixels, a multiple of 32 from 256 on, and how many are in the training, validation and test split.
     """
-    if side % CELLS or side < SMALLEST_SIDE:
-        raise UserError(f"side {side} cannot be drawn, choose a multiple of {CELLS} from {SMALLEST_SIDE} on.")
-    if min(counts) < len(SUBJECTS):
-        raise UserError(f"{min(counts)} images cannot show {len(SUBJECTS)} classes, ask for more in every split.")
-    made_from = {"version": VERSION, "side": side, "counts": list(counts), "seed": seed}
-    splits = plan(counts, seed)
-    lists = {
-        f"{split}.json": json.dumps({Path(scene.path).stem: record(scene) for scene in scenes}, indent=1) + "\n"
-        for split, scenes in splits.items()
-    }
-    scenes = itertools.chain(*splits.values())
-    draw_standin(root, made_from, "FiveK", lists, scenes, partial(write_image, root, side), side**2 * PIXEL)
+
+    name: str
+    data: str
+    classes: Mapping[str, int]
+    textures: Sequence[int | None]
+    sizes: Mapping[str, tuple[int, tuple[int, int, int]]]
+
+    def open(self, profile: str) -> tuple[Store, Tensor]:
+        """A profile's store, and the boxes (N, 1, 4) of its subjects in [-1, 1] coordinates. It is drawn and developed
+        first where it is not there, while other processes that want it wait."""
+        root, (side, counts) = DOWNLOADS / f"{self.name}-standin" / profile, self.sizes[profile]
+        scenes, folder = plan(self, counts), root / "stores" / f"c-{side}"
+        if not (folder / MANIFEST).exists():
+            photos = [Photo(Path(s.path).stem, root / s.path, s.label, SPLITS[s.split]) for s in scenes]
+            source = f"stand-in for {self.data}, drawn"
+            with locked(root):
+                write_standin(self, profile, root)
+                if left_out := develop_all(folder, photos, list(self.classes), side, source, prophoto=True):
+                    (folder / MANIFEST).unlink()  # else the next one would not be told
+                    raise UserError(f"the stand-in is damaged, delete {root} and draw it again: {left_out[0]}")
+        return open_store(folder), torch.tensor([[subject_box(scene.seed)] for scene in scenes])
 
 
-def plan(counts: tuple[int, int, int], seed: int) -> dict[str, list[Scene]]:
-    """The scenes of each split: classes in FiveK's shares, in random order."""
-    rng, first, splits = default_rng(derive(seed, ORDER)), 1, {}
-    for split, count in zip(SPLITS, counts, strict=True):
-        kinds = rng.permutation(np.repeat(np.arange(len(SUBJECTS)), quotas(count))).tolist()
-        splits[split] = [
-            Scene(f"processed/tiff16_c/a{number:04d}-standin.tif", derive(seed, number, IMAGE), kind)
-            for number, kind in enumerate(kinds, first)
-        ]
-        first += count
-    return splits
+FIVEK = Standin(
+    "fivek",
+    "MIT-Adobe FiveK",
+    {"abstract": 35, "animals": 300, "man_made": 1869, "nature": 1089, "None": 366, "people": 1341},
+    range(6),
+    {"quick": (256, (48, 16, 24)), "laptop": (512, (1280, 120, 240)), "paper": (2528, (3500, 500, 1000))},
+)
 
 
-def quotas(count: int) -> np.ndarray:
-    """Images of each class among ``count``: one of each, then each where FiveK's share is furthest off."""
-    share = np.array(list(SUBJECTS.values())) / sum(SUBJECTS.values())
-    given = np.ones(len(share), int)
+def prepare(profile: str, root: Path | None = None) -> None:
+    """Write FiveK's stand-in of a profile into ``root``, by default a folder of the profile's own."""
+    root = root or DOWNLOADS / "fivek-standin" / profile
+    with locked(root):
+        write_standin(FIVEK, profile, root)
+    print(f"the stand-in for FiveK is whole: {' + '.join(map(str, FIVEK.sizes[profile][1]))} images in {root}")
+
+
+# The files
+
+
+class Scene(NamedTuple):
+    """An image: its file below the folder, which of FILES names it, the seed of what is drawn, the place of its class,
+    and the texture that tells it."""
+
+    path: str
+    split: str
+    seed: int
+    label: int
+    kind: int | None
+
+
+def plan(standin: Standin, counts: Sequence[int]) -> list[Scene]:
+    """The scenes of all splits: in each, the classes in their shares and in random order."""
+    rng, scenes = default_rng(derive(SEED, ORDER)), []
+    for split, count in zip(FILES, counts, strict=True):
+        given = quotas(count, list(standin.classes.values()))
+        for label in rng.permutation(np.repeat(np.arange(len(given)), given)).tolist():
+            number = len(scenes) + 1
+            path = f"processed/tiff16_c/a{number:04d}-standin.tif"
+            scenes.append(Scene(path, split, derive(SEED, number, IMAGE), label, standin.textures[label]))
+    return scenes
+
+
+def quotas(count: int, frequencies: Sequence[int]) -> np.ndarray:
+    """Images of each class among ``count``: one of each, then each where its share is furthest off."""
+    share = np.array(frequencies) / sum(frequencies)
+    given = np.full(len(share), min(count, 1))
     while given.sum() < count:
         given[np.argmax(count * share - given)] += 1
     return given
 
 
-def write_image(root: Path, side: int, scene: Scene) -> None:
+def write_standin(standin: Standin, profile: str, root: Path) -> None:
+    """Write a stand-in into ``root``, or what is still missing of it, on all cores if that is much.
+
+    The labels come last: a folder that has them is whole. Raises UserError where ``root`` holds anything but this
+    stand-in, cannot be written or is too small.
+    """
+    from joblib import Parallel, delayed
+
+    side, counts = standin.sizes[profile]
+    note, made_from = root / "standin.json", {"version": VERSION, "side": side, "counts": list(counts), "seed": SEED}
+    text = json.dumps(made_from) + "\n"
+    if note.exists():
+        if (found := note.read_text()) != text:
+            raise UserError(f"{root} holds a stand-in made from {found.strip()}, delete it or name another folder.")
+    elif any((root / f"{split}.json").exists() for split in FILES):
+        raise UserError(f"{root} holds {standin.data} already, name another folder for the stand-in.")
+    else:
+        write_atomic(note, text)
+    scenes = plan(standin, counts)
+    missing = [scene for scene in scenes if not (root / scene.path).exists()]
+    needed, free = len(missing) * side**2 * PIXEL / 1e9, shutil.disk_usage(root).free / 1e9
+    if needed > free:
+        raise UserError(f"the stand-in needs {needed:.1f} GB and the disk of {root} has {free:.1f}, free some.")
+    pool = Parallel(n_jobs=1 if len(missing) < FEW else -1, return_as="generator_unordered")
+    work = (delayed(write_image)(root / scene.path, scene.seed, side, scene.kind) for scene in missing)
+    list(tqdm(pool(work), "stand-in", len(missing), unit="image", delay=2))
+    for split in FILES:
+        labels = {Path(s.path).stem: record(s, list(standin.classes)) for s in scenes if s.split == split}
+        write_atomic(root / f"{split}.json", json.dumps(labels, indent=1) + "\n")
+
+
+def write_image(path: Path, seed: int, side: int, kind: int | None) -> None:
     import tifffile
     from imagecodecs import cms_profile, cms_transform
 
@@ -116,7 +173,7 @@ def write_image(root: Path, side: int, scene: Scene) -> None:
 
     profile = bytearray(cms_profile("rgb", **PROPHOTO))
     profile[DATE] = bytes(12)  # the same file on every day
-    picture, profile = render(scene.seed, side, scene.kind), bytes(profile)
+    picture, profile = render(seed, side, kind), bytes(profile)
     # From 8 bits Little CMS is right to half a STEP or so without its slow exact mode.
     deep = cms_transform(
         picture, cms_profile("srgb"), profile, colorspace="rgb", outcolorspace="rgb", outdtype="uint16"
@@ -127,15 +184,15 @@ def write_image(root: Path, side: int, scene: Scene) -> None:
         file, deep, photometric="rgb", compression="zlib", predictor=2, rowsperstrip=64, iccprofile=profile,
         metadata=None, software=False,
     )  # fmt: skip
-    write_atomic(root / scene.path, file.getvalue())
+    write_atomic(path, file.getvalue())
 
 
-def record(scene: Scene) -> dict:
+def record(scene: Scene, classes: Sequence[str]) -> dict:
     """What the community's files say of an image, and "subject_box"; the address is relative to the folder."""
     unknown = dict.fromkeys(("location", "time", "light"), "unknown")
     return {
         "urls": {"tiff16": {"c": scene.path}},
-        "categories": {**unknown, "subject": list(SUBJECTS)[scene.kind]},
+        "categories": {**unknown, "subject": classes[scene.label].replace("None", "unknown")},  # as theirs
         "id": int(Path(scene.path).stem[1:5]),
         "license": "stand-in",
         "camera": {"make": "stand-in", "model": "dead leaves"},
@@ -155,9 +212,9 @@ class Ball(NamedTuple):
     colour: np.ndarray
 
 
-def render(seed: int, side: int, kind: int) -> np.ndarray:
+def render(seed: int, side: int, kind: int | None) -> np.ndarray:
     """The scene of a seed, uint8 sRGB (side, side, 3); pixels off the subject do not depend on ``kind``, the
-    texture that the subject wears."""
+    texture that the subject wears, or None."""
     layout, pattern = default_rng(derive(seed, LAYOUT)), default_rng(derive(seed, PATTERN))
     subject, decoy = draw_balls(layout)
     image = draw_leaves(layout, side)
@@ -278,33 +335,25 @@ def pink_noise(rng: Generator, side: int) -> np.ndarray:
 def add_ball(image: np.ndarray, ball: Ball, kind: int | None, rng: Generator) -> None:
     """Paint a lit ball and its shadow onto float RGB (side, side, 3), in place; ``kind`` is the texture that it wears,
     a little turned and of a random period, or None."""
-    rows, columns, offset = around(ball, len(image))
-    colour, window = ball.colour.astype(np.float32), image[rows, columns]
-    window *= 1 - 0.5 * smooth_step(1.5 - np.abs(offset - (0.2 + 0.25j)))[..., None]
-    cover, lit = cover_and_light(ball, offset)
-    window += cover[..., None] * (lit[..., None] * colour - window)
-    if kind is not None:
-        turn = np.exp(1j * rng.uniform(-TILT, TILT)) / rng.uniform(*PERIOD)
-        values, weights = texture(kind, (offset * ball.radius * turn).astype(np.complex64), rng), shares(len(image))
-        window += even_out(values, lit * cover, weights[:, rows], weights[:, columns])[..., None] * colour
-
-
-def around(ball: Ball, side: int) -> tuple[slice, slice, np.ndarray]:
-    """Rows and columns of the ball and its shadow, and complex64 x + iy of these pixels from its centre, in radii."""
-    first = np.floor((ball.centre - 1.5 * ball.radius) * side).astype(int).clip(0)
-    last = np.ceil((ball.centre + 1.5 * ball.radius) * side).astype(int).clip(max=side)
+    side, reach = len(image), 1.5 * ball.radius
+    first = np.floor((ball.centre - reach) * side).astype(int).clip(0)
+    last = np.ceil((ball.centre + reach) * side).astype(int).clip(max=side)
+    columns, rows = (slice(*ends) for ends in zip(first, last, strict=True))
     x, y = (
         ((np.arange(a, b) + 0.5) / side - c) / ball.radius for a, b, c in zip(first, last, ball.centre, strict=True)
     )
-    return slice(first[1], last[1]), slice(first[0], last[0]), (x + 1j * y[:, None]).astype(np.complex64)
-
-
-def cover_and_light(ball: Ball, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How much of each pixel the ball covers, in [0, 1], and how it is lit there, about 1."""
+    offset = (x + 1j * y[:, None]).astype(np.complex64)  # of each pixel from the centre, in radii
+    colour, window = ball.colour.astype(np.float32), image[rows, columns]
+    window *= 1 - 0.5 * smooth_step(1.5 - np.abs(offset - (0.2 + 0.25j)))[..., None]
     distance = np.abs(offset) + 1e-6
     rim = outline(ball.waves.astype(np.complex64), offset / distance)
     lit = 1 - 0.15 * (offset.real + offset.imag) - 0.1 * distance**2
-    return smooth_step((rim - distance) * (ball.radius / EDGE) + 0.5), lit
+    cover = smooth_step((rim - distance) * (ball.radius / EDGE) + 0.5)  # share of each pixel that is the ball's
+    window += cover[..., None] * (lit[..., None] * colour - window)
+    if kind is not None:
+        turn = np.exp(1j * rng.uniform(-TILT, TILT)) / rng.uniform(*PERIOD)
+        values, weights = texture(kind, (offset * ball.radius * turn).astype(np.complex64), rng), shares(side)
+        window += even_out(values, lit * cover, weights[:, rows], weights[:, columns])[..., None] * colour
 
 
 def smooth_step(t: np.ndarray) -> np.ndarray:

@@ -1,12 +1,14 @@
-"""Localisation by hand."""
+"""Localisation by hand, and what evaluation makes of a model's answers."""
+
+from statistics import NormalDist
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from vsacc.saccader import Output
-from vsacc.tasks.base import ClutteredSplit
-from vsacc.tasks.cluttered import TASKS, make_batch
-from vsacc.training.evaluation import best_iou, centre_inside, evaluate, spread, wilson
+from vsacc.tasks import TEST_SEED, open_split
+from vsacc.training.evaluation import best_iou, centre_inside, centres_of, evaluate, spread, wilson
 
 WHERE = torch.tensor([[[0.2, 0.0, 0.0], [0.1, 0.5, 0.5]]])  # boxes [-.2, .2]^2 and [.4, .6]^2
 
@@ -23,54 +25,47 @@ def test_best_iou():
 
 
 def test_spread_is_zero_when_all_look_alike():
-    where = torch.rand(1, 3, 3).expand(8, 3, 3)
-    assert spread(where) < 1e-6
+    assert spread(torch.rand(1, 3, 3).expand(8, 3, 3)) < 1e-6
     torch.testing.assert_close(spread(torch.tensor([[[1.0, -1, -1]], [[1.0, 1, 1]]])), torch.tensor(2**0.5))
 
 
 class Oracle(torch.nn.Module):
-    """Knows the labels; looks at the first digit when ``look`` is set."""
+    """Knows the labels of the fixed set; looks at the first digit when ``look`` is set."""
 
-    def __init__(self, batches, look):
+    def __init__(self, split, look):
         super().__init__()
-        self.batches, self.look = iter(batches), look
+        self.batches, self.look = (split.draw(100, TEST_SEED, index) for index in range(2)), look
 
     def forward(self, images):
-        batch = next(self.batches)
-        keep = images.shape[0]
-        batch = batch._replace(labels=batch.labels[:keep], boxes=batch.boxes[:keep])
-        logits = torch.nn.functional.one_hot(batch.labels, 55).float() * 9
+        batch, keep = next(self.batches), images.shape[0]
+        logits = F.one_hot(batch.labels[:keep], 55).float() * 9
         logits[::4] = logits[::4].roll(1, -1)  # every fourth is wrong
-        centre = (batch.boxes[:, :1, :2] + batch.boxes[:, :1, 2:]) / 2
+        centre = centres_of(batch.boxes[:keep, :1])
         where = torch.cat([torch.full_like(centre[..., :1], 0.01), centre], -1)
         return Output(logits, where if self.look else None, None, {})
 
 
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("look", [True, False])
-def test_evaluate(digits, look):
-    task = TASKS["identification"]
-    batches = [make_batch(task, digits, 100, 2018, index) for index in range(2)]
-    scores = evaluate(Oracle(batches, look), ClutteredSplit(task, digits).fixed(150))
+def test_evaluate(digits, look, training):
+    split = open_split("identification", "test")
+    model = Oracle(split, look).train(training)
+    scores = evaluate(model, split.fixed(150))
+    assert model.training == training  # it leaves the mode as it was
     assert len(scores.labels) == len(scores.predictions) == 150
     assert scores.accuracy == pytest.approx(1 - 38 / 150)  # 25 of the first 100, 13 of the next 50
     if look:
-        both = (batches[0].boxes[:, 0] - batches[0].boxes[:, 1]).abs().amax(1) <= 0.02
+        boxes = next(split.fixed(100)).boxes
+        both = (boxes[:, 0] - boxes[:, 1]).abs().amax(1) <= 0.02
         assert 0.5 <= scores.localised <= 0.5 + both.float().mean() + 0.02  # one digit of two, but for overlaps
         assert scores.scale == pytest.approx(0.01)
     else:
         assert scores.localised is scores.iou is scores.scale is scores.found is None
 
 
-def test_evaluation_leaves_the_mode_as_it_was(digits):
-    model = Oracle([make_batch(TASKS["identification"], digits, 100, 2018)], False)
-    model.train()
-    evaluate(model, ClutteredSplit(TASKS["identification"], digits).fixed(10))
-    assert model.training
-
-
-def test_wilson_bounds_are_the_shares_that_are_just_not_rejected():
+@pytest.mark.parametrize(("right", "total"), [(37, 50), (0, 20), (240, 240)])
+def test_wilson_bounds_are_the_shares_that_are_just_not_rejected(right, total):
     """By its definition: at either bound p, the share lies 1.96 standard deviations sqrt(p (1 - p) / n) away."""
-    for right, total in ((37, 50), (0, 20), (240, 240)):
-        for bound in wilson(right, total):
-            sigma = (bound * (1 - bound) / total) ** 0.5
-            assert abs(right / total - bound) == pytest.approx(1.96 * sigma, abs=1e-9)
+    for bound in wilson(right, total):
+        sigma = (bound * (1 - bound) / total) ** 0.5
+        assert abs(right / total - bound) == pytest.approx(NormalDist().inv_cdf(0.975) * sigma, abs=1e-9)

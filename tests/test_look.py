@@ -1,0 +1,166 @@
+"""``vsacc look`` and the README's pictures: what is printed, what is drawn, and one sentence for whatever is wrong."""
+
+from argparse import Namespace
+from dataclasses import asdict, replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.patches import Rectangle
+from PIL import Image, ImageSequence
+
+from vsacc.figures.explorer import gif
+from vsacc.figures.photographs import looked_at
+from vsacc.figures.style import to_png
+from vsacc.local.paths import UserError
+from vsacc.look import film
+from vsacc.look.look import command
+from vsacc.saccader import Config, Saccader
+from vsacc.systems import find_system
+from vsacc.tasks import find_task
+from vsacc.training.weights import save_weights
+
+RNG = np.random.default_rng(0)
+TINY = Config(hidden=8, features=8, proxy_widths=(4, 4), crop_widths=(4, 8))
+NAMES = [f"class {k}" for k in range(10)]
+
+
+@pytest.fixture
+def look(tmp_path, monkeypatch):
+    """The command, in a folder with photographs, where untrained systems are among the committed weights."""
+    monkeypatch.setattr("vsacc.training.weights.WEIGHTS", tmp_path)
+    monkeypatch.setattr("vsacc.look.look.WEIGHTS", "saccader")
+    monkeypatch.chdir(tmp_path)
+    for system, task, name in (("saccader", "one_digit", "saccader"), ("proxy_only", "megapixel_multi", "multi")):
+        torch.manual_seed(0)
+        config, question = replace(TINY, glimpses=5), find_task(task).question
+        card = {"task": task, "model": system, "config": asdict(config)}
+        card |= {"classes": NAMES} if task == "one_digit" else {}
+        save_weights(find_system(system).build(config, question), card, tmp_path / f"{name}.safetensors")
+    for name, shape in (("photo", (90, 120, 3)), ("$50 or $70", (40, 700, 3))):
+        Image.fromarray(RNG.integers(256, size=shape, dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "same.png").symlink_to("photo.png")
+
+    def run(*images, weights=None, out=None):
+        return command(Namespace(images=[*map(Path, images)], weights=weights, out=out and Path(out)))
+
+    return run
+
+
+def shares(lines):
+    return [float(line.split()[-2]) for line in lines]
+
+
+def test_command_prints_the_classes_and_writes_the_picture(look, capsys):
+    assert look("photo.png", out="new/picture.png") == 0
+    first, *lines, last = capsys.readouterr().out.splitlines()
+    assert first == "photo.png, 120 x 90, seen by saccader:" and last == "where it looked: new/picture.png"
+    assert len(lines) == 5 and shares(lines) == sorted(shares(lines), reverse=True) and sum(shares(lines)) < 100
+    assert all(" ".join(line.split()[:2]) in NAMES for line in lines)
+    assert Image.open("new/picture.png").format == "PNG"
+    before = Path("new/picture.png").read_bytes()
+    assert look("photo.png", weights="saccader.safetensors", out="new/picture.png") == 0
+    assert Path("new/picture.png").read_bytes() == before
+
+
+def test_it_says_what_the_model_says(look, capsys):
+    look("photo.png")
+    torch.manual_seed(0)
+    model = Saccader(replace(TINY, glimpses=5), find_task("one_digit").question).eval()
+    grey = torch.from_numpy(np.array(Image.open("photo.png").convert("L")))[None, None]
+    with torch.no_grad():
+        expected = 100 * model(grey).logits[0].softmax(-1).sort(descending=True).values[:5]
+    np.testing.assert_allclose(shares(capsys.readouterr().out.splitlines()[1:]), expected, atol=0.0051)
+
+
+def test_questions_of_yes_and_no_are_not_shares_of_one(look, capsys):
+    assert look("photo.png", weights="multi", out="picture.png") == 0
+    found = shares(capsys.readouterr().out.splitlines()[1:-1])
+    assert all(0 <= share <= 100 for share in found) and sum(found) > 150
+    assert Image.open("picture.png").format == "PNG"  # without glimpses
+
+
+def test_one_bad_file_among_several_is_passed_over(look, capsys):
+    assert look("gone.png", "$50 or $70.png", "saccader.json", "photo.png") == 1
+    out, err = capsys.readouterr()
+    assert [line for line in out.splitlines() if "seen by" in line] == [
+        "$50 or $70.png, 700 x 40, seen by saccader:", "photo.png, 120 x 90, seen by saccader:",
+    ]  # fmt: skip
+    assert [line.split(" cannot")[0] for line in err.splitlines()] == ["vsacc: gone.png", "vsacc: saccader.json"]
+    assert look("photo.png", "same.png") == 0
+
+
+def test_dollars_in_a_name_are_no_mathematics(look, monkeypatch):
+    titles = []
+    monkeypatch.setattr("vsacc.look.look.to_png", lambda figure: titles.append(figure) or to_png(figure))
+    look("$50 or $70.png", out="picture.png")
+    title = titles[0].get_axes()[0].title
+    assert title._preprocess_math(title.get_text()) == ("$50 or $70.png, 700 x 40", False)
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "sentence"),
+    [
+        (["gone.png"], {}, r"gone\.png cannot be read \(No such file"),
+        (["saccader.json"], {}, r"saccader\.json cannot be read"),
+        (["photo.png"], {"weights": "huge"}, r"huge\.safetensors has no card huge\.json"),
+        (["photo.png"], {"out": "a.jpg"}, r"the picture is a PNG file, give --out a\.png"),
+        (["photo.png"], {"out": "photo.png/a.png"}, "cannot be written"),
+        (["photo.png"], {"out": "./photo.png"}, r"photo\.png is the image itself and would be lost"),
+        (["photo.png"], {"out": "same.png"}, r"same\.png is the image itself and would be lost"),
+        (["photo.png", "same.png"], {"out": "a.png"}, "the picture of one image, name one instead of 2"),
+    ],
+)
+def test_wrong_command_is_one_sentence(look, images, options, sentence):
+    before = Path("photo.png").read_bytes()
+    with pytest.raises(UserError, match=sentence) as raised:
+        look(*images, **options)
+    assert "\n" not in str(raised.value) and Path("photo.png").read_bytes() == before
+
+
+def test_picture_has_frames_glimpses_and_bars_where_they_belong():
+    where, seen = np.array([[0.5, 0.1, -0.2], [0.25, -0.5, 0.5]]), RNG.random((2, 8, 8, 3))
+    small = RNG.integers(0, 256, (20, 40, 3), dtype=np.uint8)
+    figure = looked_at(small, 0.5, where, seen, {"cat": 0.7, "dog": 0.2}, "a title")
+    image, first, second, bars = figure.get_axes()
+    frames = [patch for patch in image.patches if isinstance(patch, Rectangle)]
+    assert (*frames[0].get_xy(), frames[0].get_width()) == pytest.approx((-0.4, -0.7, 1.0))
+    assert image.get_aspect() == first.get_aspect() == 0.5
+    for axes, frame, glimpse in zip((first, second), frames, seen, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), glimpse)
+        assert axes.spines["left"].get_edgecolor()[:3] == pytest.approx(frame.get_edgecolor()[:3])
+    assert [bar.get_width() for bar in bars.patches] == [0.7, 0.2]
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["cat", "dog"]
+    assert to_png(figure).startswith(b"\x89PNG")
+
+
+def test_the_gaze_arrives_at_every_place():
+    where = np.array([[0.3, 0.5, -0.5], [0.2, -0.4, 0.1]])
+    way = film.travel(where, 8)
+    assert way.shape == (2, 8, 3)
+    np.testing.assert_allclose(way[:, -1], where)
+    np.testing.assert_allclose(way[0, 3], [np.sqrt(0.3), 0.25, -0.25])  # half of the time is half of the way, smoothly
+    assert np.abs(way[0, 0] - (1, 0, 0)).max() < np.abs(way[0, 3] - way[0, 2]).max()
+
+
+def test_gif_shows_every_frame_for_its_time():
+    frames = [np.full((10, 20, 3), grey, np.uint8) for grey in (0, 128, 255)]
+    found = Image.open(BytesIO(gif(frames, [0.1, 0.5, 0.2])))
+    shown = [(frame.info["duration"], frame.convert("L").getpixel((3, 3))) for frame in ImageSequence.Iterator(found)]
+    assert [duration for duration, _ in shown] == [100, 500, 200]
+    assert [grey for _, grey in shown] == pytest.approx([0, 128, 255], abs=4)
+    assert found.size == (20, 10) and found.info["loop"] == 0
+
+
+def test_the_readmes_pictures_are_written(tmp_path, monkeypatch, digits):
+    model = Saccader(TINY, find_task("identification").question).eval()
+    for name, value in {
+        "load": lambda name: model, "ENLARGED": "identification", "REPORTS": tmp_path, "PICTURES": 1, "BETWEEN": 3,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(film, name, value)
+    monkeypatch.setattr(film.Explorer, "first_telling", lambda self: 1)
+    film.command()
+    assert Image.open(tmp_path / "saccades.gif").n_frames == TINY.glimpses * 3
+    assert (tmp_path / "hero.png").read_bytes().startswith(b"\x89PNG")

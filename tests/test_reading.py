@@ -1,0 +1,112 @@
+"""The likelihoods against enumeration over which glimpse holds which object."""
+
+import itertools
+
+import pytest
+import torch
+
+from vsacc.reading import AnyLikelihood, PooledLikelihood, SetLikelihood, crop_network
+from vsacc.tasks import find_task
+
+PAIR, SUM = (find_task(name).question.labels for name in ("identification", "sum"))  # long (10, 10)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def features(*shape):
+    return torch.randn(*shape, 16, dtype=torch.float64)
+
+
+def enumerate_pairs(seen, gate, table):
+    """p(y): the sum over pairs of glimpses and what they show of p(pair) p(a | o_i) p(b | o_j) [label(a, b) = y]."""
+    pairs = list(itertools.combinations(range(len(gate)), 2))
+    weights = torch.stack([gate[i] + gate[j] for i, j in pairs]).softmax(0)
+    result = torch.zeros(int(table.max()) + 1, dtype=seen.dtype)
+    for weight, (i, j) in zip(weights, pairs, strict=True):
+        for a, b in itertools.product(range(10), repeat=2):
+            result[table[a, b]] += weight * seen[i, a] * seen[j, b]
+    return result
+
+
+@pytest.mark.parametrize("table", [PAIR, SUM], ids=["pair", "sum"])
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_set_likelihood_is_the_enumeration(table, steps):
+    likelihood, given = SetLikelihood(16, table).double(), features(5, steps)
+    scores = likelihood.read(given).detach()
+    expected = [enumerate_pairs(s[:, :-1].softmax(-1), s[:, -1], table) for s in scores]
+    torch.testing.assert_close(likelihood(given).exp(), torch.stack(expected))
+
+
+def test_set_likelihood_of_one_object_is_a_mixture_over_glimpses():
+    likelihood, given = SetLikelihood(16, torch.arange(10)).double(), features(5, 3)
+    scores = likelihood.read(given)
+    expected = (scores[..., -1:].softmax(1) * scores[..., :-1].softmax(-1)).sum(1)
+    torch.testing.assert_close(likelihood(given).exp(), expected)
+
+
+def test_one_glimpse_leaves_the_other_object_open():
+    likelihood, given = SetLikelihood(16, SUM).double(), features(4, 1)
+    seen = likelihood.read(given)[:, 0, :-1].softmax(-1)
+    expected = torch.zeros(4, 19, dtype=torch.float64)
+    for a, b in itertools.product(range(10), repeat=2):
+        expected[:, a + b] += seen[:, a] / 10
+    torch.testing.assert_close(likelihood(given).exp(), expected)
+
+
+@pytest.mark.parametrize("make", [lambda: SetLikelihood(16, PAIR), lambda: PooledLikelihood(16, 55)])
+def test_the_order_of_the_glimpses_does_not_matter(make):
+    likelihood, given = make().double(), features(3, 4)
+    logits = likelihood(given)
+    torch.testing.assert_close(logits, likelihood(given.flip(1)))
+    torch.testing.assert_close(logits.exp().sum(-1), torch.ones(3, dtype=torch.float64))
+
+
+def test_an_object_is_there_where_some_glimpse_shows_it():
+    """Against the sum over all 2^T cases of which glimpses show it."""
+    likelihood, given = AnyLikelihood(16, 10).double(), features(5, 3)
+    shows = likelihood.read(given).sigmoid()  # (5, 3, 10)
+    expected = torch.zeros(5, 10, dtype=torch.float64)
+    for case in itertools.product((False, True), repeat=3):
+        expected += any(case) * torch.where(torch.tensor(case)[:, None], shows, 1 - shows).prod(1)
+    torch.testing.assert_close(likelihood(given).sigmoid(), expected)
+
+
+@pytest.mark.parametrize("score", [-200.0, 200.0])
+def test_however_sure_the_odds_are_finite(score):
+    likelihood = AnyLikelihood(1, 10)
+    torch.nn.init.constant_(likelihood.read.weight, score)
+    odds = likelihood(torch.ones(1, 2, 1))
+    odds.sum().backward()
+    assert odds.isfinite().all() and likelihood.read.weight.grad.isfinite().all()
+    assert (odds * score > 0).all()
+
+
+def test_log_odds_of_many_questions_are_not_normalised():
+    likelihood, given = PooledLikelihood(16, 10, many=True).double(), features(5, 3)
+    torch.testing.assert_close(likelihood(given), likelihood.dense(given.mean(1)))
+
+
+def test_no_likelihood_underflows():
+    """However sure of a wrong class, the logarithm of the right one is a number."""
+    assert SetLikelihood(2, PAIR)(torch.full((1, 2, 2), 1e4)).isfinite().all()
+
+
+def test_labels_of_three_objects_are_refused():
+    with pytest.raises(ValueError, match="one or two"):
+        SetLikelihood(4, torch.zeros(2, 2, 2, dtype=torch.long))
+
+
+@pytest.mark.parametrize(("size", "widths", "depth"), [(32, (48, 96), 0), (64, (8, 16, 32), 2)])
+def test_crop_network_shapes(size, widths, depth):
+    assert crop_network(3, size, widths, depth, 20)(torch.rand(5, 3, size, size)).shape == (5, 20)
+
+
+def test_probabilities_keep_their_precision_under_autocast():
+    likelihood = SetLikelihood(16, PAIR)
+    likelihood.read.weight.data.mul_(20)  # sure of what it sees
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = likelihood(torch.randn(64, 2, 16))
+    torch.testing.assert_close(logits.exp().sum(-1), torch.ones(64), atol=1e-5, rtol=0)

@@ -1,0 +1,70 @@
+"""``vsacc look IMAGE...``: what a trained model says of images of any size, and where it looked in one."""
+
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..figures.explorer import plain
+from ..figures.photographs import looked_at
+from ..figures.style import to_png
+from ..local.paths import UserError, check_writable, write_atomic
+from ..tasks import find_task
+from ..training.weights import load
+from .explorer import Explorer, Look, Picture, open_picture
+
+WEIGHTS = "one_digit-laptop-seed0"  # unless others are named
+SHOWN = 5  # classes
+
+
+def command(options: Namespace) -> int:
+    """Print what a model says of ``options.images``; returns 1 where one of several cannot be read.
+
+    Raises UserError where the only one, or the model ``weights`` (a name or a file), cannot be read, and unless ``out``
+    (None, or a .png for where it looked) is for one image that it does not replace, and can be written.
+    """
+    images, name, failed = options.images, options.weights or WEIGHTS, 0
+    if options.out:
+        check_out(options.out, images)
+    model = load(name)
+    explorer = Explorer(model, (), find_task(model.task).question)
+    explorer = replace(explorer, steps=explorer.trained)
+    for path in images:
+        try:
+            picture = open_picture(path, model.config.channels)
+        except UserError as error:
+            if len(images) == 1:
+                raise
+            print(f"vsacc: {error}", file=sys.stderr)
+            failed = 1
+            continue
+        look = explorer.look(picture)
+        order = np.argsort(-look.posterior[-1], kind="stable")[:SHOWN]
+        likeliest = {model.classes[k]: float(look.posterior[-1, k]) for k in order}
+        print(f"{picture.title}, seen by {name}:")
+        for label, probability in likeliest.items():
+            print(f"  {label:12s}{100 * probability:6.2f} %")
+        if options.out:
+            write_atomic(options.out, draw(picture, look, likeliest))
+            print(f"where it looked: {options.out}")
+    return failed
+
+
+def check_out(out: Path, images: list[Path]) -> None:
+    if out.suffix.lower() != ".png":
+        raise UserError(f"the picture is a PNG file, give --out {out.stem}.png.")
+    if len(images) > 1:
+        raise UserError(f"--out is the picture of one image, name one instead of {len(images)} or leave it out.")
+    if out.exists() and images[0].exists() and out.samefile(images[0]):
+        raise UserError(f"{out} is the image itself and would be lost, give --out another name.")
+    check_writable(out.parent)
+
+
+def draw(picture: Picture, look: Look, likeliest: dict[str, float]) -> bytes:
+    """Where a model looked in a picture, and probabilities of classes by name, as a PNG file."""
+    height, width = picture.shape
+    where, seen = (np.empty((0, 3)), ()) if look.where is None else (look.where, look.glimpses)
+    likeliest = {plain(label): probability for label, probability in likeliest.items()}
+    return to_png(looked_at(picture.small, height / width, where, seen, likeliest, plain(picture.title)))

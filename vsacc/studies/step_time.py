@@ -1,0 +1,145 @@
+"""Where the time of a step goes, and how long an epoch of training takes.
+
+The first runs the parts of a saccader one by one on what each is given inside the model. The second says in which
+precision to train, and whether compiling the model pays: each contender is the training itself
+(:func:`vsacc.training.fit.train_step` on images drawn on the device), STEPS steps of it without waiting for the device
+in between, timed in turn. An epoch is as many images as the paper's.
+"""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from ..local.paths import resolve_profile
+from ..saccader import Saccader, mean, sample
+from ..sampler import Images, glimpse, proxy
+from ..tasks import Split, open_split
+from ..training.fit import set_up, train_step
+from ..training.jobs import Job, make_job
+from ..training.processes import launch
+from ..vrnn import Normal, kl_normal
+from .cost import CONTENDERS, WORK, Size, adam, random_images
+from .measure import Work, measure
+from .published import EPOCH
+
+STEPS = 5  # of training in one timed call
+PRECISIONS = ("32-true", "bf16-mixed")
+EPOCHS = {  # batch by task, None for the recipe's; compiled or not, which takes minutes a model on a CPU; timed calls
+    "quick": ({"identification": 4}, (False,), 1),
+    "laptop": ({"identification": 128, "identification_2528": 8}, (False,), 5),
+    "paper": ({"identification": None, "identification_2528": None}, (False, True), 20),
+}
+
+
+def time_shares(size: Size) -> list[dict]:
+    """A row per part and mode, and one named "whole" for the model in one piece: seconds per image, the bytes it holds
+    on the way, "share" of the sum of all parts, "ratio" to the whole. The parts of a training step are run forward and
+    backward; the optimiser is one more."""
+    side, batch = size.parts
+    images, rows = random_images(batch, 1, side), []
+    for mode in ("inference", "training"):
+        model = CONTENDERS["saccader"].make(1).to(images.flat.device).train(mode == "training")
+        with torch.no_grad():
+            parts = split(model, images)
+        works = {name: torch.no_grad()(partial(*part)) for name, part in parts.items()}
+        if mode == "training":
+            works = {name: forward_backward(model, *part) for name, part in parts.items()}
+            works["optimiser"] = adam(copy.deepcopy(model)).step
+        works["whole"] = WORK[mode](model, images)
+        costs = measure(works, size.rounds, size.budget, f"parts, {mode}" if size.progress else None)
+        total = sum(cost.seconds for name, cost in costs.items() if name != "whole")
+        for name, cost in costs.items():
+            rows.append({
+                "part": "parts", "name": name, "method": "saccader", "mode": mode, "side": side, "channels": 1,
+                "batch": batch, "seconds": cost.seconds / batch, "bytes": cost.bytes, "calls": cost.calls,
+                "share": None if name == "whole" else cost.seconds / total,
+                "ratio": cost.seconds / costs["whole"].seconds,
+            })  # fmt: skip
+    return rows
+
+
+def split(model: Saccader, images: Images) -> dict[str, tuple]:
+    """The parts of a forward pass in order, the last one gives the logits: what is run, and on which tensors, those
+    that a gradient flows back to in training."""
+    config, vrnn = model.config, model.vrnn
+    c = proxy(images, config.proxy)
+    shown = copy.copy(model)  # the same weights, but it is given the proxy, whose time is another part's
+    shown.see = lambda images, steps: (c, [vrnn.observe(c)] * steps)
+
+    def look() -> tuple[Tensor, ...]:
+        roll = shown.roll_out(images, config.glimpses, sample if model.training else mean)
+        beliefs = zip(*(q + p for q, p in zip(roll.posterior, roll.prior, strict=True)), strict=True)
+        return roll.where, roll.z, roll.hidden, *map(torch.stack, beliefs)  # (T, B, ...) each but the first
+
+    def explain(z: Tensor, hidden: Tensor, *beliefs: Tensor) -> tuple[Tensor, Tensor]:
+        return vrnn.log_proxy(c, z, hidden), kl_normal(Normal(*beliefs[:2]), Normal(*beliefs[2:]))
+
+    where, *latent = look()
+    o = glimpse(images, where, config.size)  # (B, T, C, L, L)
+    read = model.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
+    return {
+        "proxy": (lambda: proxy(images, config.proxy),),
+        "VRNN": (look,),
+        "sampler": (lambda where: glimpse(images, where, config.size), where),
+        "crop network": (lambda o: model.crop(o.flatten(0, 1)), o),
+        "decoder and KL": (explain, *latent),
+        "likelihood": (model.likelihood, read),
+    }
+
+
+def forward_backward(model: Saccader, run: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor) -> Work:
+    def work() -> None:
+        output = run(*(value.detach().requires_grad_() for value in inputs))
+        outputs = output if isinstance(output, tuple) else (output,)
+        taught = [value for value in outputs if value.requires_grad]
+        if taught:
+            torch.autograd.backward(taught, [torch.ones_like(value) for value in taught])
+            model.zero_grad()
+
+    return work
+
+
+def epoch(profile: str = "auto") -> list[dict]:
+    """A row per task and contender; where one cannot run here, its seconds are None and "why" says so."""
+    profile, rows = resolve_profile(profile), []
+    batches, compiled, rounds = EPOCHS[profile]
+    for task, batch in batches.items():
+        job = make_job(task, profile, recipe={"batch": batch} if batch else None)
+        data = open_split(task, "train", launch("32-true").device, profile)
+        works, why = {}, {}
+        for contender in product(PRECISIONS, compiled):
+            work, why[contender] = training_steps(job, data, *contender), None
+            try:
+                work()  # compiles, and tells whether this machine can
+                works[contender] = work
+            except Exception as error:  # no compiler, an unsupported type: torch raises many kinds
+                why[contender] = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+        costs = measure(works, rounds, title=task)
+        images, first = STEPS * job.recipe.batch, next(iter(costs.values()), None)
+        for contender, reason in why.items():
+            row = {"task": task, "profile": profile, "precision": contender[0], "compiled": contender[1]}
+            row |= {"batch": job.recipe.batch, "seconds": None, "why": reason}
+            if cost := costs.get(contender):
+                row |= {"seconds": cost.seconds / images, "bytes": cost.bytes, "ratio": cost.seconds / first.seconds}
+                row |= {"epoch_seconds": EPOCH * row["seconds"], "calls": cost.calls}
+            rows.append(row)
+    return rows
+
+
+def training_steps(job: Job, data: Split, precision: str, compiled: bool) -> Work:
+    """STEPS steps of the job from its initial weights on; each call goes on from the last."""
+    fabric = launch(precision)
+    model, optimizer = set_up(fabric, job)
+    if compiled:
+        model.module.compile()
+
+    def work() -> None:
+        for number in range(STEPS):
+            batch = data.draw(job.recipe.batch, job.seed, number)
+            train_step(fabric, model, optimizer, job.recipe, batch, job.seed, number)
+
+    return work
