@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import platformdirs
 import pytest
@@ -54,26 +55,19 @@ def test_an_installed_copy_reads_its_own_files_and_writes_to_the_users_folders(m
     assert fresh(monkeypatch, source, VSACC_DATA="there")["RUNS"] == tmp_path / "there" / "runs"
 
 
-@pytest.mark.parametrize(
-    ("asked", "variable", "cuda", "expected"),
-    [
-        ("paper", "quick", False, "paper"),
-        ("auto", "quick", True, "quick"),
-        ("auto", "", True, "paper"),
-        ("auto", "", False, "laptop"),
-        ("huge", "", False, "profile 'huge' is unknown, choose auto, quick, laptop or paper."),
-        ("auto", "tiny", False, "VSACC_PROFILE 'tiny' is unknown, choose auto, quick, laptop or paper."),
-    ],
-)
-def test_a_profile_is_named_by_the_caller_else_the_environment_else_the_hardware(
-    monkeypatch, asked, variable, cuda, expected
-):
+@pytest.mark.parametrize(("variable", "cuda", "expected"), [("quick", 1, "quick"), ("", 1, "paper"), ("", 0, "laptop")])
+def test_the_profile_is_what_the_environment_says_else_what_the_hardware_allows(monkeypatch, variable, cuda, expected):
     monkeypatch.setenv("VSACC_PROFILE", variable)
     monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
-    try:
-        assert resolve_profile(asked) == expected
-    except UserError as error:
-        assert str(error) == expected
+    assert resolve_profile() == expected and resolve_profile("paper") == "paper"
+
+
+def test_unknown_profile_lists_the_profiles(monkeypatch):
+    with pytest.raises(UserError, match=r"^profile 'huge' is unknown, choose auto, quick, laptop or paper\.$"):
+        resolve_profile("huge")
+    monkeypatch.setenv("VSACC_PROFILE", "tiny")
+    with pytest.raises(UserError, match="VSACC_PROFILE 'tiny'"):
+        resolve_profile()
 
 
 def test_write_atomic_writes_text_and_bytes_and_leaves_nothing_else(tmp_path):
@@ -142,19 +136,17 @@ def test_several_processes_meet_in_one_folder(tmp_path, work, left):
 
 @pytest.mark.parametrize(
     ("raised", "code", "told"),
-    [(UserError("do this."), 2, "vsacc: do this.\n"), (KeyboardInterrupt(), 130, "vsacc: stopped.\n"), (None, 1, "")],
+    [(UserError("do this."), 2, "vsacc: do this.\n"), (KeyboardInterrupt(), 130, "vsacc: stopped.\n")],
 )
-def test_a_command_leaves_with_one_sentence_and_its_exit_code(capsys, raised, code, told):
-    def main() -> int:
-        if raised:
-            raise raised
-        return 1
-
+def test_a_mistake_and_a_stop_leave_with_one_sentence_and_their_exit_code(capsys, raised, code, told):
     with pytest.raises(SystemExit) as left:
-        one_sentence_exit(main)
+        one_sentence_exit(Mock(side_effect=raised))
     assert left.value.code == code and capsys.readouterr() == ("", told)
 
 
-def test_other_errors_are_not_hidden():
+def test_exit_code_of_main_is_kept_and_other_errors_are_not_hidden():
+    with pytest.raises(SystemExit) as left:
+        one_sentence_exit(lambda: 1)
+    assert left.value.code == 1
     with pytest.raises(ZeroDivisionError):
         one_sentence_exit(lambda: 1 // 0)
