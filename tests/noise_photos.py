@@ -2,15 +2,10 @@
 
 from pathlib import Path
 
-import torch
-
+from conftest import noise
 from vsacc.images.store_writing import Photo
 
 SIDE, CLASSES = 150, ("cat", "dog")
-
-
-def noise(*shape, seed=0):
-    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
 
 
 def photo_list(count, first=0):

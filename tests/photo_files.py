@@ -1,6 +1,7 @@
 """Photographs for the tests, written in their true formats."""
 
-import io
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,10 @@ def from_prophoto(pixels: np.ndarray) -> np.ndarray:
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     """How a camera stores an upright image under each orientation: Pillow's transpositions, undone."""
-    back = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90",
-            7: "TRANSVERSE", 8: "ROTATE_270"}  # fmt: skip
-    name = back.get(orientation)
-    return image if name is None else np.asarray(Image.fromarray(image).transpose(Image.Transpose[name]))
+    back = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_90 TRANSVERSE ROTATE_270".split()
+    if orientation == 1:
+        return image
+    return np.asarray(Image.fromarray(image).transpose(Image.Transpose[back[orientation - 2]]))
 
 
 def write_dng(
@@ -44,26 +45,23 @@ def write_dng(
 
     neutral: what grey was in red, green and blue, in tenths of the white level.
     """
-    xyz_to_srgb = [32405, -15371, -4985, -9693, 18760, 416, 556, -2040, 10572]
-    matrix = [number for value in xyz_to_srgb for number in (value, 10000)]
+    matrix = [32405, -15371, -4985, -9693, 18760, 416, 556, -2040, 10572]  # XYZ -> sRGB, in ten thousandths
     tags = [
         (274, "H", 1, orientation, True),
         (271, "s", 0, "Make", True),
-        (272, "s", 0, "Model", True),
         (33421, "H", 2, (2, 2), True),  # CFA pattern: size, colours
         (33422, "B", 4, bytes([0, 1, 1, 2]), True),
         (50706, "B", 4, bytes([1, 4, 0, 0]), True),  # DNG version
-        (50707, "B", 4, bytes([1, 1, 0, 0]), True),
-        (50708, "s", 0, "Make Model", True),
         (50717, "I", 1, 16383, True),  # white level
-        (50721, "2i", 9, matrix, True),  # XYZ -> camera
+        (50721, "2i", 9, [number for value in matrix for number in (value, 10000)], True),  # XYZ -> camera
         (50778, "H", 1, 21, True),  # D65
         (50728, "2I", 3, tuple(number for tenths in neutral for number in (tenths, 10)), True),  # as shot
     ]
     tifffile.imwrite(path, cfa, photometric="CFA", extratags=tags, **kwargs)
 
 
-def saved(image: Image.Image, kind: str, **kwargs: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **kwargs)
+def written(write: Callable, *content: object, **how: object) -> bytes:
+    """The bytes of a file that ``write`` makes, such as ``image.save`` with a kind, or :func:`write_dng`."""
+    file = BytesIO()
+    write(file, *content, **how)
     return file.getvalue()

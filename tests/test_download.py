@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ import pytest
 
 from vsacc.images import download as module
 from vsacc.images.download import Job, download, download_all
-from vsacc.local.paths import UserError
+from vsacc.local.paths import UserError, file_size
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes, no two blocks of 100 alike in place
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -43,18 +42,13 @@ class Request(BaseHTTPRequestHandler):
             return self.send_error(int(fault))
         start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and fault != "ignore range" else 0
         total = len(CONTENT) + (9 if fault == "length too long" else 0)
-        if start >= len(CONTENT):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{total}")
-            self.send_header("Content-Length", "0")
-            return self.end_headers()
         given = start + 7 if fault == "other range" else start
         body = CONTENT[given:]
-        self.send_response(206 if start else 200)
+        self.send_response((206 if body else 416) if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {given}-{total - 1}/{total}")
+            self.send_header("Content-Range", f"bytes {f'{given}-{total - 1}' if body else '*'}/{total}")
         if fault != "no length":
-            self.send_header("Content-Length", str(total - given))
+            self.send_header("Content-Length", str(max(total - given, 0)))
         self.end_headers()
         cut = {"cut": 200_000, "drop": 0, "stall": 100_000}.get(fault, len(body))
         self.wfile.write(body[:cut])
@@ -93,18 +87,13 @@ def listed(folder):
     return [name for name in os.listdir(folder) if name != ".lock"]
 
 
-def test_a_whole_file_arrives_once(server, tmp_path):
-    path = tmp_path / "new folder" / "a.tif"
-    for _ in range(2):
-        assert not fetched(f"{server.url}/a.tif", path, len(CONTENT), SHA256)
-    assert listed(path.parent) == ["a.tif"]
-    assert len(server.asked) == 1 and "vsacc" in server.asked[0][2]
-
-
 @pytest.mark.parametrize("name", ["a4125-jmacdscf0006 (1).tif", "a1138-2004-06-24 05-55-28 CRW_2024.dng", "50%25.tif"])
-def test_names_are_quoted(server, tmp_path, name):
-    download(f"{server.url}/img/{name}", tmp_path / name)
-    assert server.asked[0][0] == f"/img/{unquote(name)}" and (tmp_path / name).read_bytes() == CONTENT
+def test_a_whole_file_arrives_once_whatever_its_name(server, tmp_path, name):
+    path = tmp_path / "new folder" / name
+    for _ in range(2):
+        assert not fetched(f"{server.url}/img/{name}", path, len(CONTENT), SHA256)
+    assert listed(path.parent) == [name] and len(server.asked) == 1
+    assert server.asked[0][0] == f"/img/{unquote(name)}" and "vsacc" in server.asked[0][2]
 
 
 @pytest.mark.parametrize("fault, times, step", [("cut", 2, 200_000), ("stall", 5, 100_000)])
@@ -123,17 +112,13 @@ def test_only_the_bytes_asked_for_are_appended(server, tmp_path, answer):
     assert ranges(server) == [None, "bytes=200000-", None][: 2 if answer == "ignore range" else 3]
 
 
-def test_a_part_that_is_whole_needs_its_name_only(server, tmp_path):
-    for name, size in (("a", None), ("b", len(CONTENT))):
-        (tmp_path / f"{name}.part").write_bytes(CONTENT)
-        assert not fetched(f"{server.url}/{name}", tmp_path / name, size)
-    assert ranges(server) == [f"bytes={len(CONTENT)}-"], "with a known size nobody is asked"
-
-
 @pytest.mark.parametrize("size", [None, len(CONTENT)])
-def test_a_part_that_is_too_long_starts_again(server, tmp_path, size):
-    (tmp_path / "a.part").write_bytes(CONTENT + b"more")
+def test_a_part_that_is_whole_needs_its_name_only_and_one_too_long_starts_again(server, tmp_path, size):
+    (tmp_path / "a.part").write_bytes(CONTENT)
     assert not fetched(f"{server.url}/a", tmp_path / "a", size)
+    assert ranges(server) == ([] if size else [f"bytes={len(CONTENT)}-"]), "with a known size nobody is asked"
+    (tmp_path / "b.part").write_bytes(CONTENT + b"more")
+    assert not fetched(f"{server.url}/b", tmp_path / "b", size)
 
 
 @pytest.mark.parametrize("fault", ["drop", "500", "503", "429", "no length", "length too long"])
@@ -162,16 +147,11 @@ def test_another_file_is_refused(server, tmp_path):
     assert not listed(tmp_path), "neither the file nor a part that no byte would mend"
 
 
-def test_nobody_listens(tmp_path, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(module, "WAITS", (0,))
-    assert "Connection refused" in fetched("http://127.0.0.1:9/a", tmp_path / "a")
-
-
-def test_a_place_that_cannot_be_written_is_not_tried_again(server, tmp_path):
+def test_nobody_listens_or_a_place_cannot_be_written(server, tmp_path):
+    assert "Connection refused), run this again" in fetched("http://127.0.0.1:9/a", tmp_path / "a")
     (tmp_path / "a.part").symlink_to("/dev/full")
     assert "did not arrive ([Errno 28] No space left" in fetched(f"{server.url}/a", tmp_path / "a")
-    assert len(server.asked) == 1
+    assert len(server.asked) == 1, "not tried again"
 
 
 def test_two_who_want_the_same_file_fetch_it_once(server, tmp_path):
@@ -204,15 +184,15 @@ def test_a_server_that_is_gone_is_not_asked_for_every_file(server, tmp_path):
 def test_a_kill_at_any_time_loses_nothing(server, tmp_path):
     """SIGKILL in the middle of a stalled transfer: no file under the final name, and the rest comes later."""
     server.faults = ["stall"]
-    code = "import sys; from pathlib import Path; from vsacc.images.download import download; download(sys.argv[1], Path(sys.argv[2]))"
+    code = "import sys; from vsacc.images.download import Path, download; download(sys.argv[1], Path(sys.argv[2]))"
     url, path = f"{server.url}/a", tmp_path / "a"
     process = subprocess.Popen([sys.executable, "-c", code, url, path])
-    while not (tmp_path / "a.part").exists() or not (tmp_path / "a.part").stat().st_size:
+    while not file_size(tmp_path / "a.part"):
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
-    have = (tmp_path / "a.part").stat().st_size
+    have = file_size(tmp_path / "a.part")
     assert not path.exists() and 0 < have <= 100_000
     assert not fetched(url, path, len(CONTENT), SHA256)
     assert ranges(server)[-1] == f"bytes={have}-"

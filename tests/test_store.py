@@ -2,6 +2,7 @@
 every way the files can be wrong is one sentence."""
 
 import json
+import mmap
 import os
 import resource
 import signal
@@ -15,11 +16,12 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from noise_photos import CLASSES, SIDE, develop, noise, photo_list
+from noise_photos import CLASSES, SIDE, develop, photo_list
 
+from conftest import noise
 from vsacc.images import store as store_module
 from vsacc.images.develop import develop_square
-from vsacc.images.store import MANIFEST, PIXELS, Tiled, open_store, record_bytes, span_tables
+from vsacc.images.store import MANIFEST, PIXELS, Tiled, open_store, span_tables
 from vsacc.images.store_writing import JOURNAL, PART, Photo, write_store, write_strips
 from vsacc.local.paths import UserError
 from vsacc.sampler import build_pyramid, glimpse, proxy, pyramid_sizes
@@ -57,15 +59,19 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (JOURNAL, ".lock")}
 
 
+@pytest.fixture
+def whole(tmp_path_factory):
+    """Count -> the files of a store of so many photographs, written at one go."""
+    folder = tmp_path_factory.mktemp("whole")
+    return lambda count: write(folder / str(count), count) or files(folder / str(count))
+
+
 def assert_sums_are_right(folder):
     """The checksums that the manifest holds are those of what lies in the file."""
     store, sums = open_store(folder), json.loads((folder / MANIFEST).read_text())["crc32"]
     for start, record in zip(store.tiled.starts.tolist(), sums, strict=True):
         for (first, _, length), crc32 in zip(span_tables(store.sizes, 3).T.tolist(), record, strict=True):
             assert zlib.crc32(store.tiled.pixels[start + first : start + first + length].numpy()) == crc32
-
-
-# Reading
 
 
 @pytest.fixture(params=SHAPES, ids=str)
@@ -80,8 +86,10 @@ def pair(request, tmp_path):
 def test_levels_and_proxies_are_those_of_the_pyramid(pair):
     pyramid, tiled = pair
     assert (tiled.shape, tiled.sizes) == (tuple(pyramid.shape), pyramid.sizes)
-    for index in range(len(pyramid.sizes)):
+    for index, (start, _, length) in enumerate(span_tables(tiled.sizes, tiled.channels).T.tolist()):
+        alone = tiled._replace(pixels=tiled.pixels[start : start + length], starts=tiled.starts - start)
         assert torch.equal(tiled.level(index), pyramid.level(index))
+        assert torch.equal(alone.level(index), pyramid.level(index)), "no byte of another level is read"
     for side in (8, 32):
         assert torch.equal(*(proxy(images, side) for images in pair))
 
@@ -100,10 +108,8 @@ def test_glimpses_and_their_gradients_are_those_of_the_pyramid(pair):
 def test_rows_are_picked_in_their_order(tmp_path):
     photos = photo_list(5)
     assert write(tmp_path, photos) == []
-    store = open_store(tmp_path)
-    rows = torch.tensor([3, 0, 3])
+    store, rows, where = open_store(tmp_path), torch.tensor([3, 0, 3]), places(3, 6)
     pyramid = build_pyramid(torch.stack([develop(photos[row].path) for row in rows]))
-    where = places(3, 6)
     assert torch.equal(glimpse(store.images(rows), where, 16), glimpse(pyramid, where, 16))
     assert torch.equal(proxy(store.images(rows)), proxy(pyramid))
     assert (store.names, store.classes, store.source) == (("p0", "p1", "p2", "p3", "p4"), CLASSES, "noise")
@@ -113,11 +119,14 @@ def test_rows_are_picked_in_their_order(tmp_path):
         store.rows("valid")
 
 
-def test_what_is_touched_holds_all_that_is_read_and_little_else(pair):
+def test_what_is_prefetched_holds_all_that_is_read_and_little_else(pair):
     _, tiled = pair
+    assert tiled.mapped is None, "a small store needs no advice"
+    tiled.prefetch(places(1, 5), 16)
     for seed, size in ((1, 9), (2, 32)):
-        where = places(1, 5, seed)
-        runs = tiled.touched(where, size).tolist()
+        where, kernel = places(1, 5, seed), Mock()
+        tiled._replace(mapped=kernel).prefetch(where, size)
+        runs = [call.args[1:] for call in kernel.madvise.mock_calls]
         kept = torch.zeros_like(tiled.pixels)
         for first, length in runs:
             kept[first : first + length] = tiled.pixels[first : first + length]
@@ -125,6 +134,10 @@ def test_what_is_touched_holds_all_that_is_read_and_little_else(pair):
         tiles = sum(length for _, length in runs) / (4096 * tiled.channels)
         across = (2 * size + 4) // 64 + 2  # tiles that a glimpse of its finer level can meet along one axis
         assert tiles <= 5 * 2 * across**2
+    kernel = Mock()
+    tiled._replace(mapped=kernel).level(0)
+    length = span_tables(tiled.sizes, tiled.channels)[2, 0]
+    kernel.madvise.assert_called_once_with(mmap.MADV_WILLNEED, 0, length)
 
 
 def test_places_on_a_gpu_bring_bytes_from_the_host_to_it():
@@ -132,26 +145,12 @@ def test_places_on_a_gpu_bring_bytes_from_the_host_to_it():
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     sizes = pyramid_sizes(643, 499)
-    size = 2 * record_bytes(sizes, 3)
+    length = int(span_tables(sizes, 3)[2].sum())
     with FakeTensorMode():
-        pixels = torch.empty(size, dtype=torch.uint8)
-        tiled = Tiled(pixels, torch.zeros(2, dtype=torch.long, device="cuda"), sizes, 3)
+        starts = torch.zeros(2, dtype=torch.long, device="cuda")
+        tiled = Tiled(torch.empty(length, dtype=torch.uint8), starts, sizes, 3)
         seen = glimpse(tiled, torch.rand(2, 4, 3, device="cuda"), 16)
     assert (seen.shape, seen.device.type) == ((2, 4, 3, 16, 16), "cuda")
-
-
-def test_advice_covers_a_glimpse_and_a_level(pair):
-    _, tiled = pair
-    where, kernel = places(1, 5), Mock()
-    assert tiled.mapped is None, "a small store needs no advice"
-    tiled.prefetch(where, 16)
-    watched = tiled._replace(mapped=kernel)
-    watched.prefetch(where, 16)
-    covered = [(start, start + length) for _, start, length in (call.args for call in kernel.madvise.mock_calls)]
-    for first, length in tiled.touched(where, 16).tolist():
-        assert any(start <= first and first + length <= end for start, end in covered)
-    watched.level(0)
-    assert kernel.madvise.call_args.args[1:] == (0, span_tables(tiled.sizes, tiled.channels)[2, 0])
 
 
 def test_large_store_takes_advice_and_reads_the_same(tmp_path, monkeypatch):
@@ -165,27 +164,6 @@ def test_large_store_takes_advice_and_reads_the_same(tmp_path, monkeypatch):
     assert torch.equal(proxy(large), proxy(small))
 
 
-def test_reading_a_small_level_leaves_the_rest_alone(tmp_path):
-    """The bytes of all other levels are not there to be read: the tensor ends before them or starts after."""
-    write_strips(tmp_path, [noise(1, 600, 600)], (1, 600, 600), "noise")
-    tiled = open_store(tmp_path).images(torch.tensor([0]))
-    last = len(tiled.sizes) - 1
-    start = span_tables(tiled.sizes, 1)[0, last]
-    tail = tiled._replace(pixels=tiled.pixels[start:], starts=tiled.starts - start)
-    assert torch.equal(tail.level(last), tiled.level(last))
-
-
-def test_short_or_lost_pixels(tmp_path):
-    write(tmp_path)
-    size = (tmp_path / PIXELS).stat().st_size
-    os.truncate(tmp_path / PIXELS, size - 1)
-    with pytest.raises(UserError, match=f"has {size - 1} bytes instead of {size}, delete the folder and prepare"):
-        open_store(tmp_path)
-    (tmp_path / PIXELS).unlink()
-    with pytest.raises(UserError, match=r"holds no finished store \(images\.u8: No such file"):
-        open_store(tmp_path)
-
-
 CHANGES = [
     {"labels": [0, 1, 2]}, {"labels": [0, 1]}, {"labels": None}, {"places": [0, 1, 3]}, {"sizes": [["a", 2]]},
     {"sizes": 5}, {"crc32": {}}, {"classes": 3},
@@ -196,19 +174,16 @@ OTHER = "is a store of format 99, this program reads format 1"
 
 @pytest.mark.parametrize("content, sentence", [
     *((content, DAMAGED) for content in [*CHANGES, b'{"format": 1, "lab', b"", b"[1]", b"\xff"]),
-    ({"format": 99}, OTHER), (None, ABSENT)], ids=str)  # fmt: skip
+    ({"format": 99}, OTHER)], ids=str)  # fmt: skip
 def test_damaged_manifest_is_one_sentence(tmp_path, content, sentence):
     write(tmp_path)
     path = tmp_path / MANIFEST
     if isinstance(content, dict):
         content = json.dumps(json.loads(path.read_bytes()) | content).encode()
-    path.unlink() if content is None else path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(UserError, match=sentence) as raised:
         open_store(tmp_path)
     assert "\n" not in str(raised.value)
-
-
-# Writing
 
 
 def test_strips_must_make_the_image(tmp_path):
@@ -219,36 +194,23 @@ def test_strips_must_make_the_image(tmp_path):
         open_store(tmp_path)
 
 
-def test_photographs_that_cannot_be_developed_are_left_out_and_tried_again(tmp_path):
-    sentences = write(tmp_path / "a", 6, failing_at(0, 4, 5))
+def test_photographs_that_cannot_be_developed_are_left_out_and_tried_again(tmp_path, whole):
+    sentences = write(tmp_path, 6, failing_at(0, 4, 5))
     assert sentences == [f"{i}.jpg is cut short, fetch it again." for i in (0, 4, 5)]
-    store = open_store(tmp_path / "a")
+    store = open_store(tmp_path)
     assert (store.names, store.labels.tolist()) == (("p1", "p2", "p3"), [1, 0, 1])
-    assert json.loads((tmp_path / "a" / MANIFEST).read_text())["left_out"] == sentences
+    assert json.loads((tmp_path / MANIFEST).read_text())["left_out"] == sentences
     assert torch.equal(store.images(torch.tensor([1])).level(0)[0], develop(Path("2.jpg")))
-    again = write(tmp_path / "a", 6, noting(asked := []))
-    assert (again, sorted(asked)) == ([], ["0", "4", "5"])
-    write(tmp_path / "b", 6)
-    assert files(tmp_path / "a") == files(tmp_path / "b")
+    again = write(tmp_path, 6, noting(asked := []))
+    assert (again, sorted(asked)) == ([], ["0", "4", "5"]) and files(tmp_path) == whole(6)
 
 
-def test_a_missing_file_is_left_out(tmp_path):
-    photos = [Photo("gone", tmp_path / "gone", 1, "test"), *photo_list(1)]
-    take = lambda path: develop_square(path, SIDE) if path.name == "gone" else develop(path)  # noqa: E731
-    assert write(tmp_path / "s", photos, take)[0].startswith("gone cannot be read (No such file or directory)")
-
-
-def test_finished_store_is_left_alone_and_can_grow_and_shrink(tmp_path):
-    write(tmp_path / "a", 3)
-    before = files(tmp_path / "a")
-    assert write(tmp_path / "a", 3, failing_at(0, 1, 2)) == []
-    assert files(tmp_path / "a") == before
-    write(tmp_path / "a", 5, failing_at(0, 1, 2))
-    write(tmp_path / "b", 5)
-    assert files(tmp_path / "a") == files(tmp_path / "b")
-    write(tmp_path / "c", 6, failing_at(5))
-    write(tmp_path / "c", 5, failing_at(0, 1, 2, 3, 4))
-    assert files(tmp_path / "c") == files(tmp_path / "b"), "the bad last photograph was taken away"
+def test_finished_store_is_left_alone_and_can_grow_and_shrink(tmp_path, whole):
+    for count, mend in ((3, develop), (3, failing_at(0, 1, 2)), (5, failing_at(0, 1, 2))):
+        assert write(tmp_path / "a", count, mend) == [] and files(tmp_path / "a") == whole(count)
+    write(tmp_path / "b", 6, failing_at(5))
+    write(tmp_path / "b", 5, failing_at(0, 1, 2, 3, 4))
+    assert files(tmp_path / "b") == whole(5), "the bad last photograph was taken away"
 
 
 def test_photographs_come_between_and_bad_ones_are_taken_away(tmp_path):
@@ -294,32 +256,34 @@ write_store(folder, photo_list(12), CLASSES, SIDE, develop_until_killed, "noise"
 """
 
 
-def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path):
-    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "a", Path(__file__).parent], capture_output=True)
+def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path, whole):
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path, Path(__file__).parent], capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "a" / MANIFEST).exists() and (tmp_path / "a" / PART).exists()
+    assert not (tmp_path / MANIFEST).exists() and (tmp_path / PART).exists()
     with pytest.raises(UserError, match="holds no finished store"):
-        open_store(tmp_path / "a")
-    with (tmp_path / "a" / JOURNAL).open("a") as journal:
+        open_store(tmp_path)
+    with (tmp_path / JOURNAL).open("a") as journal:
         journal.write('["p11", 11, [12')  # a line that a kill cut off
-    write(tmp_path / "a", 12, noting(asked := []))
+    write(tmp_path, 12, noting(asked := []))
     assert len(asked) < 12, "what was done is not done again"
-    write(tmp_path / "b", 12)
-    assert files(tmp_path / "a") == files(tmp_path / "b")
-    assert_sums_are_right(tmp_path / "a")
+    assert files(tmp_path) == whole(12)
+    assert_sums_are_right(tmp_path)
 
 
-def test_lost_or_short_files_are_made_again(tmp_path):
+def test_lost_or_short_files_are_told_and_made_again(tmp_path, whole):
     write(tmp_path)
-    before = files(tmp_path)
-    for damage, mend in (
-        ((tmp_path / MANIFEST).unlink, failing_at(0, 1, 2)),  # a kill between pixels and manifest
-        ((tmp_path / PIXELS).unlink, develop),
-        (partial(os.truncate, tmp_path / PIXELS, len(before[PIXELS]) - 1), failing_at(0, 1)),
+    size = len(whole(3)[PIXELS])
+    short = f"has {size - 1} bytes instead of {size}, delete the folder and prepare"
+    for damage, sentence, mend in (
+        ((tmp_path / MANIFEST).unlink, ABSENT, failing_at(0, 1, 2)),  # a kill between pixels and manifest
+        ((tmp_path / PIXELS).unlink, r"holds no finished store \(images\.u8: No such file", develop),
+        (partial(os.truncate, tmp_path / PIXELS, size - 1), short, failing_at(0, 1)),
     ):
         damage()
+        with pytest.raises(UserError, match=sentence):
+            open_store(tmp_path)
         write(tmp_path, 3, mend)
-        assert files(tmp_path) == before
+        assert files(tmp_path) == whole(3)
 
 
 def test_two_who_write_the_same_store_do_it_once(tmp_path):
@@ -331,20 +295,18 @@ def test_two_who_write_the_same_store_do_it_once(tmp_path):
     assert_sums_are_right(tmp_path)
 
 
-def test_full_disk_is_one_sentence_and_a_rerun_goes_on(tmp_path):
+def test_full_disk_is_one_sentence_and_a_rerun_goes_on(tmp_path, whole):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, old[1]))  # four records and a part of the fifth
     try:
-        with pytest.raises(UserError, match=r"cannot be written \(File too large\), make room and run") as raised:
-            write(tmp_path / "a", 8)
+        with pytest.raises(UserError, match=r"cannot be written \(File too large\), make room and run it") as raised:
+            write(tmp_path, 8)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert "\n" not in str(raised.value)
-    assert sorted(os.listdir(tmp_path / "a")) == [".lock", PART, JOURNAL]
-    write(tmp_path / "a", 8, noting(asked := []))
-    assert len(asked) < 8
-    write(tmp_path / "b", 8)
-    assert files(tmp_path / "a") == files(tmp_path / "b")
+    assert sorted(os.listdir(tmp_path)) == [".lock", PART, JOURNAL]
+    write(tmp_path, 8, noting(asked := []))
+    assert len(asked) < 8 and files(tmp_path) == whole(8)
 
 
 def test_too_small_a_disk_is_found_before_work(tmp_path, monkeypatch):
@@ -358,7 +320,9 @@ def test_too_small_a_disk_is_found_before_work(tmp_path, monkeypatch):
 def test_no_photograph_at_all(tmp_path):
     with pytest.raises(UserError, match="no photographs to store"):
         write(tmp_path, [])
-    with pytest.raises(UserError, match=r"none of the 2 photographs could be developed, the first: 0\.jpg is cut"):
+    with pytest.raises(UserError, match=r"developed, first: gone cannot be read \(No such file or directory\)"):
+        write(tmp_path, [Photo("gone", tmp_path / "gone", 1, "test")], partial(develop_square, side=SIDE))
+    with pytest.raises(UserError, match=r"none of the 2 photographs could be developed, first: 0\.jpg is cut"):
         write(tmp_path, 2, failing_at(0, 1))
 
 

@@ -1,4 +1,1 @@
-"""From files to pixels: photographs developed to sRGB, stored as pyramids, downloaded, and images that are made.
-
-Imported from here: the core (``vsacc.sampler``) and ``vsacc.local``, nothing else.
-"""
+"""From files to pixels: photographs developed to sRGB, stored as pyramids, downloaded, and images that are made."""

@@ -53,7 +53,7 @@ def render(side: int, sprites: Tensor, corners: Tensor) -> Pyramid:
         along = torch.arange(((SPRITE - 1) >> level) + 2, device=corners.device)  # as many as a sprite may touch
         place = ((corners >> level).unsqueeze(-1) + along).clamp(max=coarse - 1)
         halves = 2 * place, (2 * place + 1).clamp(max=fine - 1)
-        read = (flat.gather(1, start + crossings(*pair, fine)).short() for pair in product(halves, halves))
+        read = [flat.gather(1, start + crossings(*pair, fine)).short() for pair in product(halves, halves)]
         start += fine**2
         flat.scatter_(1, start + crossings(place, place, coarse), ((sum(read) + 2) >> 2).to(torch.uint8))
     return Pyramid(flat.unsqueeze(1), sizes)

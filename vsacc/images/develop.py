@@ -34,11 +34,6 @@ PROPHOTO = {
     "primaries": [0.7347, 0.2653, 1, 0.1596, 0.8404, 1, 0.0366, 0.0001, 1],
     "gamma": 1.8,
 }
-LINEAR_SRGB = {
-    "whitepoint": [0.3127, 0.3290, 1],
-    "primaries": [0.64, 0.33, 1, 0.3, 0.6, 1, 0.15, 0.06, 1],
-    "gamma": 1.0,
-}
 LIGHT = np.arange(65536) / 65535  # linear, to sRGB by the table of IEC 61966-2-1
 SRGB = np.rint(255 * np.where(LIGHT <= 0.0031308, 12.92 * LIGHT, 1.055 * LIGHT ** (1 / 2.4) - 0.055)).astype(np.uint8)
 EXACT = 0x0100  # cmsFLAGS_NOOPTIMIZE
@@ -65,7 +60,9 @@ def develop(path: Path | str, prophoto: bool = False) -> np.ndarray:
         with TiffFile(path) as tiff:
             page = tiff.pages.first
             if DNG_VERSION in page.tags:
-                return develop_dng(path)
+                with rawpy.imread(str(path)) as raw:  # LibRaw turns the image by its orientation tag
+                    check_size(path, raw.sizes.iwidth, raw.sizes.iheight)
+                    return raw.postprocess(use_camera_wb=True, no_auto_bright=True, gamma=(2.4, 12.92))  # 8-bit sRGB
             check_size(path, page.imagewidth, page.imagelength)
             spans, size = list(zip(page.dataoffsets, page.databytecounts, strict=True)), path.stat().st_size
             if len(spans) < prod(page.chunked) or any(not count or first + count > size for first, count in spans):
@@ -106,13 +103,6 @@ def check_size(path: Path, width: int, height: int) -> None:
     if width * height > PIXELS:
         told = f"{width} x {height} pixels, more than the {PIXELS / 1e6:.0f} megapixels that are read"
         raise UserError(f"{path.name} declares {told}, save it smaller or take it away.")
-
-
-def develop_dng(path: Path) -> np.ndarray:
-    """Through LibRaw, which turns the image by its orientation tag. Gamma is sRGB's."""
-    with rawpy.imread(str(path)) as raw:
-        check_size(path, raw.sizes.iwidth, raw.sizes.iheight)
-        return raw.postprocess(use_camera_wb=True, no_auto_bright=True, gamma=(2.4, 12.92))  # 8-bit sRGB by default
 
 
 def develop_pillow(path: Path) -> Image.Image:
@@ -157,8 +147,7 @@ def develop_deep(page: TiffPage, prophoto: bool) -> Image.Image:
     if page.dtype != np.uint16 or page.bitspersample != 16 or not (colour or page.photometric <= 1):
         raise ValueError(f"{page.bitspersample}-bit {page.photometric.name} TIFF, not 8- or 16-bit grey or RGB")
     planes, _, height, width, samples = page.shaped
-    pixels = page.asarray().reshape(planes, height, width, samples)
-    pixels = np.moveaxis(pixels, 0, 2).reshape(height, width, planes * samples)
+    pixels = np.moveaxis(page.asarray().reshape(planes, height, width, samples), 0, 2).reshape(height, width, -1)
     if page.photometric == PHOTOMETRIC.MINISWHITE:
         pixels = ~pixels
     channels = 3 if colour else 1
@@ -211,12 +200,12 @@ def measure(profile: bytes) -> tuple[np.ndarray, np.ndarray] | None:
 
     None where it is no such profile. Raises CmsError where it is none at all.
     """
-    linear = cms_profile("rgb", **LINEAR_SRGB)
+    primaries = [0.64, 0.33, 1, 0.30, 0.60, 1, 0.15, 0.06, 1]  # sRGB's
+    linear = cms_profile("rgb", whitepoint=[0.3127, 0.3290, 1], primaries=primaries, gamma=1.0)
     ramp = np.repeat(np.arange(65536, dtype=np.uint16), 3).reshape(-1, 1, 3)
     curve = transform(ramp, profile, linear, "rgb", "float32")[:, 0, 1]
-    primaries = (np.eye(3) * 65535).astype(np.uint16)[None]
-    matrix = transform(primaries, profile, linear, "rgb", "float32")[0]
-
+    pure = (np.eye(3) * 65535).astype(np.uint16)[None]
+    matrix = transform(pure, profile, linear, "rgb", "float32")[0]
     trial = np.random.default_rng(0).integers(65536, size=(64, 64, 3), dtype=np.uint16)
     exact = transform(trial, profile, cms_profile("srgb"), "rgb", "uint8")
     off = np.abs(apply(trial, curve, matrix).astype(int) - exact).max()

@@ -142,8 +142,7 @@ class Store(NamedTuple):
     def rows(self, split: str) -> Tensor:
         """The rows of a split: long (n,). Raises UserError where the store has no such split."""
         if split not in self.splits:
-            known = ", ".join(sorted(set(self.splits)))
-            raise UserError(f"the store has no split {split!r}, choose one of {known}.")
+            raise UserError(f"the store has no split {split!r}, choose one of {', '.join(sorted(set(self.splits)))}.")
         return torch.tensor([row for row, other in enumerate(self.splits) if other == split])
 
 
@@ -169,9 +168,8 @@ def open_store(folder: Path | str) -> Store:
 
 def map_images(path: Path, manifest: dict) -> Tiled:
     """All images of the store whose pixels lie in ``path``. Raises ValueError where its manifest contradicts itself."""
-    columns = ("names", "labels", "splits", "places", "crc32")
-    if len({len(manifest[column]) for column in columns}) != 1:
-        raise ValueError(f"{', '.join(columns)} differ in length")
+    if len({len(manifest[column]) for column in ("names", "labels", "splits", "places", "crc32")}) != 1:
+        raise ValueError("its columns differ in length")
     for column, count in (("labels", len(manifest["classes"])), ("places", manifest["records"])):
         if not set(manifest[column]) <= set(range(count)):
             raise ValueError(f"{column} lie outside 0 to {count - 1}")

@@ -26,6 +26,7 @@ from ..sampler import halve, pyramid_sizes
 from .store import FORMAT, MANIFEST, PIXELS, TILE, Sizes, span_tables
 
 PART, JOURNAL = f"{PIXELS}.part", "journal.jsonl"
+Develop = Callable[[Path], np.ndarray | Tensor]
 
 
 class Photo(NamedTuple):
@@ -38,12 +39,7 @@ class Photo(NamedTuple):
 
 
 def write_store(
-    folder: Path | str,
-    photos: Sequence[Photo],
-    classes: Sequence[str],
-    side: int,
-    develop: Callable[[Path], np.ndarray | Tensor],
-    source: str,
+    folder: Path | str, photos: Sequence[Photo], classes: Sequence[str], side: int, develop: Develop, source: str
 ) -> list[str]:
     """Develop photographs into a store, or go on with one; a store that is complete is left as it is.
 
@@ -117,13 +113,11 @@ class Unfinished:
             theirs = lines[0].get("source")
             raise UserError(f"{self.folder} already holds another store ({theirs}), name another folder or delete it.")
         written = max(file_size(self.folder / PIXELS), file_size(self.folder / PART))
-        entries = {name: (place, sums) for name, place, sums in lines[1:]}
-        self.done = {name: entry for name, entry in entries.items() if (entry[0] + 1) * self.record <= written}
+        self.done = {name: (place, sums) for name, place, sums in lines[1:] if (place + 1) * self.record <= written}
 
     @contextmanager
     def opened(self, records: int, new: int) -> Iterator[None]:
-        """Make the store unfinished and its journal whole; afterwards the pixels are those of ``records`` photographs,
-        with holes where some were left out.
+        """Make the store unfinished and its journal whole; afterwards its pixels are ``records`` long.
 
         Raises UserError where ``new`` more records do not fit the disk, or the system refuses to write.
         """
@@ -158,8 +152,7 @@ class Unfinished:
         with (self.folder / PART).open("r+b") as file:
             spans = span_tables(self.sizes, self.channels).T.tolist()
             for (start, stride, _), size in zip(spans, self.sizes, strict=True):
-                start += place * self.record
-                strips = write_level(file, start, stride, strips, (self.channels, *size), sums)
+                strips = write_level(file, place * self.record + start, stride, strips, (self.channels, *size), sums)
             for _ in strips:  # the last level pulls all others through
                 pass
             file.flush()
@@ -177,7 +170,7 @@ class Unfinished:
         write_atomic(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
-def develop_all(store: Unfinished, todo: dict[int, Photo], develop: Callable[[Path], np.ndarray | Tensor]) -> list[str]:
+def develop_all(store: Unfinished, todo: dict[int, Photo], develop: Develop) -> list[str]:
     """Develop and write the photographs at their places. Returns a sentence on each that was left out."""
 
     def put(place: int, photo: Photo) -> list[int]:
