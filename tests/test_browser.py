@@ -7,16 +7,15 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from contextlib import contextmanager
-from pathlib import Path
 
 import nbformat
 import pytest
+import websocket
 
 from vsacc.local.paths import NOTEBOOKS
 from vsacc.look.explorer import Explorer, FixedTest
@@ -44,10 +43,6 @@ READY = """
 window.jupyterapp?.commands.isEnabled('notebook:run-all-cells')
   && document.querySelector('.jp-Toolbar-kernelName')?.textContent.startsWith('Python')
   && document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'
-"""
-PAINTED = """
-document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status === 'idle'
-  && [...document.images].every(one => one.complete) && new Promise(done => setTimeout(done, 300, true))
 """
 HELPERS = """
 window.slider = name => [...document.querySelectorAll('.widget-slider')]
@@ -89,15 +84,11 @@ def running(command, log, **variables):
             program.wait(15)
         except subprocess.TimeoutExpired:
             program.kill()
-            program.wait()
 
 
 @contextmanager
 def jupyter_lab(folder, **variables):
     """JupyterLab over folder/notebooks; yields its address, which ends in a slash. Nothing is written elsewhere."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     for name, values in SETTINGS.items():
         file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True)
@@ -106,29 +97,18 @@ def jupyter_lab(folder, **variables):
     places |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces")}
     command = [
         sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
-        f"--ServerApp.root_dir={folder / 'notebooks'}", "--LabApp.expose_app_in_browser=True",
+        f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder / 'notebooks'}",
+        "--LabApp.expose_app_in_browser=True",
     ]  # fmt: skip
-    address = f"http://127.0.0.1:{port}/"
-    with running(command, folder / "jupyter.log", **places, **variables) as server:
-
-        def answers():
-            assert server.poll() is None, (folder / "jupyter.log").read_text()[-2000:]
-            try:
-                return urllib.request.urlopen(f"{address}api/status?token={TOKEN}", timeout=5).status == 200
-            except OSError:
-                return False
-
-        wait_for("JupyterLab starts", answers)
-        yield address
+    with running(command, folder / "jupyter.log", **places, **variables):
+        (told,) = wait_for("JupyterLab starts", lambda: [*(folder / "runtime").glob("jpserver-*.json")])
+        yield wait_for("it says where", lambda: told.read_text() and json.loads(told.read_text())["url"])
 
 
 class Page:
     """One page of Chromium."""
 
     def __init__(self, address):
-        import websocket
-
         self.socket = websocket.create_connection(address, timeout=PATIENCE, suppress_origin=True)
         self.count = 0
 
@@ -152,14 +132,11 @@ class Page:
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
-    def drag(self, start, end):
-        """The left button pressed at ``start``, moved to ``end`` and released, in pixels of the window."""
-        stops = [tuple(a + (b - a) * share for a, b in zip(start, end, strict=True)) for share in (0.3, 0.7, 1)]
-        for kind, (x, y) in [("mousePressed", start), *(("mouseMoved", s) for s in stops), ("mouseReleased", end)]:
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
-
-    def screenshot(self, path):
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+    def drag(self, x, y, end):
+        """The left button pressed at x, y and moved sideways to ``end``, in pixels of the window."""
+        stops = [("mouseMoved", x + (end - x) * share) for share in (0.3, 0.7, 1)]
+        for kind, at in [("mousePressed", x), *stops, ("mouseReleased", end)]:
+            self.call("Input.dispatchMouseEvent", type=kind, x=at, y=y, button="left", buttons=1, clickCount=1)
 
 
 @contextmanager
@@ -177,23 +154,23 @@ def chromium_page(folder, url):
         try:
             yield page
         except AssertionError:
-            page.screenshot(folder / "failed.png")
+            (folder / "failed.png").write_bytes(base64.b64decode(page.call("Page.captureScreenshot")["data"]))
             raise
         page.call("Browser.close")
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
+@pytest.fixture
+def page(tmp_path):
     """The notebook, opened and run."""
-    folder = tmp_path_factory.mktemp("browser")
-    (folder / "notebooks").mkdir()
+    (tmp_path / "notebooks").mkdir()
     copy = nbformat.read(NOTEBOOKS / NOTEBOOK, as_version=4)
     copy.metadata.pop("widgets", None)
     for cell in copy.cells:  # without outputs: what the page shows was made by this kernel
         cell.update({"outputs": [], "execution_count": None} if cell.cell_type == "code" else {})
-    nbformat.write(copy, folder / "notebooks" / NOTEBOOK)
-    quick = {"VSACC_PROFILE": "quick", "VSACC_REPORTS": str(folder / "reports"), "OMP_NUM_THREADS": "1"}
-    with jupyter_lab(folder, **quick) as lab, chromium_page(folder, f"{lab}doc/tree/{NOTEBOOK}?token={TOKEN}") as page:
+    nbformat.write(copy, tmp_path / "notebooks" / NOTEBOOK)
+    quick = {"VSACC_PROFILE": "quick", "VSACC_REPORTS": str(tmp_path / "reports"), "OMP_NUM_THREADS": "1"}
+    place = f"doc/tree/{NOTEBOOK}?token={TOKEN}"
+    with jupyter_lab(tmp_path, **quick) as lab, chromium_page(tmp_path, lab + place) as page:
         wait_for("the notebook and its kernel are there", lambda: page.evaluate(READY))
         page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
         wait_for("it has run", lambda: "wrote 05_saccades.json" in printed(page))
@@ -203,15 +180,6 @@ def page(tmp_path_factory):
         yield page
 
 
-@pytest.fixture(scope="module")
-def known():
-    """The explorer of the notebook and the picture its panel opens with."""
-    model = load("identification-laptop-seed0")
-    task = find_task(model.task)
-    explorer = Explorer(model, FixedTest(task.open("test"), task.question), task.question)
-    return explorer, explorer.pictures[explorer.first_telling()]
-
-
 def printed(page):
     """All that the notebook's cells have printed. Fails where one has raised."""
     error = page.evaluate("document.querySelector('[data-mime-type*=\"jupyter.error\"]')?.textContent")
@@ -219,40 +187,30 @@ def printed(page):
     return page.evaluate("[...document.querySelectorAll('.jp-OutputArea-output')].map(o => o.textContent).join('')")
 
 
-def settled(page, key, what):
-    """Press a key on the step's slider and wait until the picture has changed."""
-    page.evaluate("handle('step t').focus()")
-    before = page.evaluate("picture()")
-    page.press(key)
-    wait_for(what, lambda: page.evaluate("picture()") != before)
-
-
 def drag_to_end(page, name, end):
-    """Drag a slider's handle past its end. False where that missed: a picture that is just redrawn moves all below."""
-    box = "JSON.parse(JSON.stringify({}.getBoundingClientRect()))"
+    """Drag a slider's handle to its end. False where that missed: a picture that is just redrawn moves all below."""
     page.evaluate(f"handle('{name}').scrollIntoView({{block: 'center'}})")
-    grip, track = page.evaluate(box.format(f"handle('{name}')")), page.evaluate(box.format(f"slider('{name}')"))
-    start = grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2
-    page.drag(start, (track["x"] if end < 0 else track["x"] + track["width"], start[1]))
+    boxes = (f"JSON.parse(JSON.stringify({part}('{name}').getBoundingClientRect()))" for part in ("handle", "slider"))
+    grip, track = map(page.evaluate, boxes)
+    x, y = grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2
+    page.drag(x, y, track["x"] if end < 0 else track["x"] + track["width"])
     return page.evaluate(f"readout('{name}').replace('\u2212', '-')") == f"{end:.2f}"  # a minus sign, not a hyphen
 
 
-def test_the_step_slider_answers_to_the_keyboard(page, known):
-    explorer, picture = known
+def test_sliders_answer_to_the_keyboard_and_to_the_mouse(page):
+    model = load("identification-laptop-seed0")
+    question, split = find_task(model.task).question, find_task(model.task).open("test")
+    explorer = Explorer(model, FixedTest(split, question), question)
+    picture, last = explorer.pictures[explorer.first_telling()], explorer.trained - 1
     assert page.evaluate("readout('step t')") == "1"
-    settled(page, "ArrowRight", "the second step is drawn")
-    assert page.evaluate("readout('step t')") == "2"
-    right = explorer.question.classes[picture.truth]
-    wait_for("the words follow", lambda: page.evaluate("words()") == f"says {right}")
-    settled(page, "ArrowLeft", "the first step is drawn again")
-    assert page.evaluate("readout('step t')") == "1"
-
-
-def test_dragging_the_glimpse_to_a_wrong_place_changes_the_class(page, known):
-    explorer, picture = known
-    last, classes = explorer.trained - 1, explorer.question.classes
-    settled(page, "ArrowRight", "the last step is drawn")
-    wait_for("it is read right", lambda: page.evaluate("words()") == f"says {classes[picture.truth]}")
+    for key, step in (("ArrowRight", "2"), ("ArrowLeft", "1"), ("ArrowRight", "2")):
+        page.evaluate("handle('step t').focus()")
+        before = page.evaluate("picture()")
+        page.press(key)
+        wait_for(f"step {step} is drawn", lambda before=before: page.evaluate("picture()") != before)
+        assert page.evaluate("readout('step t')") == step
+    right = f"says {question.classes[picture.truth]}"
+    wait_for("the words follow: it is read right after the last", lambda: page.evaluate("words()") == right)
 
     # A corner from which the model itself, asked here, says something else.
     s = explorer.look(picture).where[last, 0]
@@ -262,8 +220,5 @@ def test_dragging_the_glimpse_to_a_wrong_place_changes_the_class(page, known):
     before = page.evaluate("picture()")
     for name, end in zip(("x", "y"), wrong, strict=True):
         wait_for(f"{name} is dragged to its end", lambda name=name, end=end: drag_to_end(page, name, end))
-    wait_for("the class changes", lambda: page.evaluate("words()") == f"says {classes[said[wrong]]}")
+    wait_for("the class changes", lambda: page.evaluate("words()") == f"says {question.classes[said[wrong]]}")
     assert page.evaluate("picture()") != before
-    if "VSACC_SCREENSHOT" in os.environ:
-        wait_for("all moves are answered and painted", lambda: page.evaluate(PAINTED))
-        page.screenshot(Path(os.environ["VSACC_SCREENSHOT"]))

@@ -5,5 +5,5 @@
     look      ``vsacc look``: images of any size through trained weights
     film      the README's figure and film
 
-Every room but ``report`` may be imported. What a look holds is what the model gives, whichever system it is.
+Every room but ``report`` may be imported. A look holds what the model gives, whichever system it is.
 """

@@ -138,8 +138,7 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Explorer:
-    """A model in evaluation, the pictures it may be shown, what is asked of them, and how many steps are taken (which
-    may be more than in its training)."""
+    """A model in evaluation, the pictures it may be shown, what is asked of them, and how many steps it takes."""
 
     model: Model
     pictures: Sequence[Picture]
@@ -157,9 +156,7 @@ class Explorer:
         return hasattr(self.model, "roll_out")
 
     @torch.no_grad()
-    def look(
-        self, picture: Picture, places: Mapping[int, tuple[float, float, float]] | None = None, seed: int | None = None
-    ) -> Look:
+    def look(self, picture: Picture, places: Mapping[int, tuple] | None = None, seed: int | None = None) -> Look:
         """All steps; of a video no more than it has frames, and one of a model that takes no glimpses.
 
         Args:

@@ -17,8 +17,7 @@ from ..training.weights import load
 from .explorer import Explorer, FixedTest, channels_last
 
 WEIGHTS, ENLARGED = "identification-laptop-seed0", "identification_2528"  # the same canvases, at 2528 x 2528
-PICTURES = 4  # in the film
-BETWEEN = 9  # frames from one place to the next
+PICTURES, BETWEEN = 4, 9  # in the film, and frames from one place to the next
 MOVING, RESTING = 0.08, 1.3  # seconds a frame is shown
 
 

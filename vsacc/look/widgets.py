@@ -1,7 +1,5 @@
-"""Sliders over an explorer's pictures. Every answer goes into the ``value`` of an Image or an HTML widget.
-
-There is no Output widget: papermill hangs on those now and then.
-"""
+"""Sliders over an explorer's pictures. Every answer goes into the ``value`` of an Image or an HTML widget, none into an
+Output widget: papermill hangs on those now and then."""
 
 import random
 from html import escape
@@ -123,10 +121,8 @@ class GlimpseExplorer(W.VBox):
         if seen.where is not None:
             beyond = f", more than the {trained} it was trained with" if step >= trained else ""
             parts.append(f"after {step + 1} glimpse{'s' if step else ''}{beyond}")
-        if seen.placed[step]:
-            parts.append("the place is yours")
-        elif self.explorer.movable:
-            parts.append("mean of q(z)" if self.seed is None else "z ~ q(z)")
+        chosen = "the place is yours" if seen.placed[step] else "mean of q(z)" if self.seed is None else "z ~ q(z)"
+        parts += [chosen] if self.explorer.movable else []
         return f"{' · '.join(parts)}<pre style='line-height:1.3'>{escape(terms(seen, step))}</pre>"
 
 
