@@ -105,11 +105,15 @@ def test_glimpses_and_their_gradients_are_those_of_the_pyramid(pair):
     assert torch.equal(leaves[0].grad, leaves[1].grad)
 
 
-def test_rows_are_picked_in_their_order(tmp_path):
+@pytest.mark.parametrize("share", [0.5, 0])
+def test_rows_are_picked_in_their_order_from_small_and_large_stores(tmp_path, monkeypatch, share):
+    monkeypatch.setattr(store_module, "LARGE", share)
     photos = photo_list(5)
     assert write(tmp_path, photos) == []
     store, rows, where = open_store(tmp_path), torch.tensor([3, 0, 3]), places(3, 6)
     pyramid = build_pyramid(torch.stack([develop(photos[row].path) for row in rows]))
+    assert (store.tiled.mapped is None) == (share > 0)
+    store.images(rows).prefetch(where, 16)
     assert torch.equal(glimpse(store.images(rows), where, 16), glimpse(pyramid, where, 16))
     assert torch.equal(proxy(store.images(rows)), proxy(pyramid))
     assert (store.names, store.classes, store.source) == (("p0", "p1", "p2", "p3", "p4"), CLASSES, "noise")
@@ -121,8 +125,6 @@ def test_rows_are_picked_in_their_order(tmp_path):
 
 def test_what_is_prefetched_holds_all_that_is_read_and_little_else(pair):
     _, tiled = pair
-    assert tiled.mapped is None, "a small store needs no advice"
-    tiled.prefetch(places(1, 5), 16)
     for seed, size in ((1, 9), (2, 32)):
         where, kernel = places(1, 5, seed), Mock()
         tiled._replace(mapped=kernel).prefetch(where, size)
@@ -151,17 +153,6 @@ def test_places_on_a_gpu_bring_bytes_from_the_host_to_it():
         tiled = Tiled(torch.empty(length, dtype=torch.uint8), starts, sizes, 3)
         seen = glimpse(tiled, torch.rand(2, 4, 3, device="cuda"), 16)
     assert (seen.shape, seen.device.type) == ((2, 4, 3, 16, 16), "cuda")
-
-
-def test_large_store_takes_advice_and_reads_the_same(tmp_path, monkeypatch):
-    write(tmp_path)
-    small = open_store(tmp_path).images(torch.arange(3))
-    monkeypatch.setattr(store_module, "LARGE", 0)
-    large, where = open_store(tmp_path).images(torch.arange(3)), places(3, 4)
-    assert large.mapped is not None
-    large.prefetch(where, 16)
-    assert torch.equal(glimpse(large, where, 16), glimpse(small, where, 16))
-    assert torch.equal(proxy(large), proxy(small))
 
 
 CHANGES = [
