@@ -21,7 +21,7 @@ from vsacc.training.evaluation import evaluate
 from vsacc.training.fit import fit, result
 from vsacc.training.jobs import build, make_job
 
-from .conftest import plain_digits
+from conftest import plain_digits
 
 # A task of every kind. The paper-size canvases are the same tasks, larger.
 TASKS = ("one_digit", "identification", "sum", "megapixel_easy", "multi", "moving_digit", "mit5k", "photographs")
@@ -175,7 +175,7 @@ def test_nothing_is_found_where_no_file_was_dropped():
 
 def test_no_other_place_lists_systems_or_tasks():
     """A name of a system stands in its own file, and elsewhere only where a study, a figure or a text is about it."""
-    from .test_imports import ROOT, modules
+    from test_imports import ROOT, modules
 
     rooms = ("training.", "figures.", "look.", "report.", "images.", "local.")
     for name, path in modules(ROOT).items():
