@@ -52,18 +52,11 @@ def gradients(model: nn.Module) -> list[torch.Tensor]:
 
 
 @MAKES
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("form", [lambda images: images, build_pyramid])
-def test_contract(few, make, config, channels, form):
-    output = make(config(channels=channels), FIVE).eval()(form(noise(2, channels, 32, 32)))
-    assert output.logits.shape == (2, 5) and output.logits.dtype == torch.float32
-    assert output.where is None and output.glimpses is None and output.terms == {}
-
-
-@MAKES
-def test_every_parameter_is_trained(few, make, config):
+def test_every_parameter_is_trained_and_nothing_told_of_places(few, make, config):
     torch.manual_seed(0)
-    assert all(grad.abs().sum() > 0 for grad in gradients(make(config(), FIVE)))
+    model = make(config(), FIVE)
+    assert all(grad.abs().sum() > 0 for grad in gradients(model))
+    assert model(IMAGES)[1:] == (None, None, {})
 
 
 @pytest.mark.parametrize("chunk", [None, 8, 5, 1])
@@ -127,8 +120,6 @@ def test_a_chunk_reads_no_more_than_its_crops(few):
 def test_grid_covers_the_image(side):
     rows, cols = crop_grid(side, 2 * side)
     assert len(rows) == len(cols) == 144
-    assert rows.unique().tolist() == list(range(side))
-    assert cols.unique().tolist() == list(range(2 * side))
     covered = torch.zeros(side, 2 * side, dtype=torch.bool)
     for row, col in zip(rows, cols, strict=True):
         covered[row[0] : row[-1] + 1, col[0] : col[-1] + 1] = True

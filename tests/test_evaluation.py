@@ -7,25 +7,19 @@ import torch
 from torch.nn import functional as F
 
 from vsacc.saccader import Output
-from vsacc.tasks import TEST_SEED, open_split
+from vsacc.tasks import TEST_SEED, Batch, open_split
 from vsacc.training.evaluation import best_iou, centre_inside, centres_of, evaluate, spread, wilson
 
 WHERE = torch.tensor([[[0.2, 0.0, 0.0], [0.1, 0.5, 0.5]]])  # boxes [-.2, .2]^2 and [.4, .6]^2
 
 
-def test_centre_inside():
+def test_localisation_and_spread_by_hand():
     boxes = torch.tensor([[[-0.1, -0.1, 0.5, 0.5], [-0.1, -0.1, 0.3, 0.3], [0.4, -0.2, 0.6, 0.2]]])
     # centres (.2, .2): on the edge counts; (.1, .1): inside; (.5, 0): inside neither
     assert centre_inside(WHERE, boxes).tolist() == [[True, True, False]]
-
-
-def test_best_iou():
     boxes = torch.tensor([[[-0.2, -0.2, 0.2, 0.2], [0.5, 0.4, 0.7, 0.6], [0.8, 0.8, 0.9, 0.9]]])
     torch.testing.assert_close(best_iou(WHERE, boxes), torch.tensor([[1.0, 1 / 3, 0.0]]))
-
-
-def test_spread_is_zero_when_all_look_alike():
-    assert spread(torch.rand(1, 3, 3).expand(8, 3, 3)) < 1e-6
+    assert spread(torch.rand(1, 3, 3).expand(8, 3, 3)) < 1e-6  # all look alike
     torch.testing.assert_close(spread(torch.tensor([[[1.0, -1, -1]], [[1.0, 1, 1]]])), torch.tensor(2**0.5))
 
 
@@ -61,6 +55,14 @@ def test_evaluate(digits, look, training):
         assert scores.scale == pytest.approx(0.01)
     else:
         assert scores.localised is scores.iou is scores.scale is scores.found is None
+
+
+def test_of_many_questions_all_must_be_answered_rightly():
+    labels, logits = torch.tensor([[True, False]] * 3), torch.tensor([[2.0, -1.0], [2.0, 1.0], [-0.1, -3.0]])
+    model = torch.nn.Module()
+    model.forward = lambda images: Output(logits, None, None, {})
+    scores = evaluate(model, [Batch(None, labels, None)])
+    assert scores.accuracy == pytest.approx(1 / 3) and scores.predictions.equal(logits > 0)
 
 
 @pytest.mark.parametrize(("right", "total"), [(37, 50), (0, 20), (240, 240)])

@@ -3,7 +3,6 @@
 import torch
 
 from conftest import plain_digits
-from vsacc.tasks import find_task
 from vsacc.tasks.mnist import Digits
 from vsacc.tasks.moving_digit import BAND, FRAMES, ROOM, SPEED, MovingSplit, bands, bounce
 
@@ -69,8 +68,3 @@ def test_speed_is_as_documented():
     speed = (corner[:, -1] - corner[:, 0]).norm(dim=-1)[straight] / (FRAMES - 1)
     assert straight.sum() > 50
     assert SPEED[0] - 0.4 < speed.min() < SPEED[0] + 1 and SPEED[1] - 1.5 < speed.max() < SPEED[1] + 0.4
-
-
-def test_it_asks_which_digit_of_videos():
-    task = find_task("moving_digit")
-    assert task.video and task.question.classes == tuple("0123456789")

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from vsacc.reading import AnyLikelihood, PooledLikelihood, SetLikelihood, crop_network
+from vsacc.reading import AnyLikelihood, PooledLikelihood, Question, SetLikelihood, crop_network, make_likelihood
 from vsacc.tasks import find_task
 
 PAIR, SUM = (find_task(name).question.labels for name in ("identification", "sum"))  # long (10, 10)
@@ -56,12 +56,12 @@ def test_one_glimpse_leaves_the_other_object_open():
     torch.testing.assert_close(likelihood(given).exp(), expected)
 
 
-@pytest.mark.parametrize("make", [lambda: SetLikelihood(16, PAIR), lambda: PooledLikelihood(16, 55)])
-def test_the_order_of_the_glimpses_does_not_matter(make):
-    likelihood, given = make().double(), features(3, 4)
-    logits = likelihood(given)
-    torch.testing.assert_close(logits, likelihood(given.flip(1)))
-    torch.testing.assert_close(logits.exp().sum(-1), torch.ones(3, dtype=torch.float64))
+@pytest.mark.parametrize("many", [False, True])
+def test_pooled_likelihood_reads_the_mean(many):
+    """Of many questions their log-odds, else log-probabilities."""
+    likelihood, given = PooledLikelihood(16, 10, many).double(), features(5, 3)
+    scores = likelihood.dense(given.mean(1))
+    torch.testing.assert_close(likelihood(given), scores if many else scores.log_softmax(-1))
 
 
 def test_an_object_is_there_where_some_glimpse_shows_it():
@@ -84,24 +84,23 @@ def test_however_sure_the_odds_are_finite(score):
     assert (odds * score > 0).all()
 
 
-def test_log_odds_of_many_questions_are_not_normalised():
-    likelihood, given = PooledLikelihood(16, 10, many=True).double(), features(5, 3)
-    torch.testing.assert_close(likelihood(given), likelihood.dense(given.mean(1)))
-
-
 def test_no_likelihood_underflows():
     """However sure of a wrong class, the logarithm of the right one is a number."""
     assert SetLikelihood(2, PAIR)(torch.full((1, 2, 2), 1e4)).isfinite().all()
 
 
-def test_labels_of_three_objects_are_refused():
+def test_a_likelihood_fits_its_question():
+    one, many = (Question(torch.arange(10), tuple("0123456789"), many) for many in (False, True))
+    made = [type(make_likelihood(kind, 4, question)) for question in (one, many) for kind in ("set", "pooled")]
+    assert made == [SetLikelihood, PooledLikelihood, AnyLikelihood, PooledLikelihood]
+    assert make_likelihood("pooled", 4, many).many
     with pytest.raises(ValueError, match="one or two"):
         SetLikelihood(4, torch.zeros(2, 2, 2, dtype=torch.long))
 
 
-@pytest.mark.parametrize(("size", "widths", "depth"), [(32, (48, 96), 0), (64, (8, 16, 32), 2)])
-def test_crop_network_shapes(size, widths, depth):
-    assert crop_network(3, size, widths, depth, 20)(torch.rand(5, 3, size, size)).shape == (5, 20)
+def test_crop_network_shapes():
+    for size, widths, depth in ((32, (48, 96), 0), (64, (8, 16, 32), 2)):
+        assert crop_network(3, size, widths, depth, 20)(torch.rand(5, 3, size, size)).shape == (5, 20)
 
 
 def test_probabilities_keep_their_precision_under_autocast():

@@ -1,24 +1,9 @@
-"""The VRNN: KL and densities against torch.distributions, where it attends, what widening does."""
-
-import math
+"""The VRNN: its samples, where it attends, what widening does; its densities stand beside the loop in test_saccader."""
 
 import pytest
 import torch
-from torch import distributions as D
 
-from vsacc.vrnn import VRNN, Normal, kl_normal, light
-
-
-def normal(seed, batch=5):
-    rng = torch.Generator().manual_seed(seed)
-    mean = torch.randn(batch, 3, generator=rng, dtype=torch.float64)
-    return Normal(mean, torch.rand(batch, 3, generator=rng, dtype=torch.float64) + 0.1)
-
-
-def test_kl_agrees_with_torch_distributions():
-    q, p = normal(0), normal(1)
-    torch.testing.assert_close(kl_normal(q, p), D.kl_divergence(D.Normal(*q), D.Normal(*p)).sum(-1))
-    torch.testing.assert_close(kl_normal(q, q), torch.zeros(5, dtype=torch.float64))
+from vsacc.vrnn import VRNN, Normal, light
 
 
 def test_samples_are_pathwise_and_their_sigma_is_that_of_the_kl():
@@ -40,14 +25,6 @@ def vrnn(request):
 @pytest.fixture
 def proxy():
     return torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-
-
-def test_every_image_is_alone(vrnn, proxy):
-    """No statistics of the batch leak in: the posterior of an image does not depend on its neighbours."""
-    together = vrnn.posterior(vrnn.observe(proxy), vrnn.start(6))
-    alone = vrnn.posterior(vrnn.observe(proxy[2:3]), vrnn.start(1))
-    torch.testing.assert_close(together.mean[2:3], alone.mean)
-    torch.testing.assert_close(together.sigma[2:3], alone.sigma)
 
 
 def test_places_and_sigma_are_in_range(vrnn, proxy):
@@ -132,14 +109,11 @@ def test_inhibition_of_return_turns_away_from_visited_places(proxy):
     torch.testing.assert_close(after[:, :4, :4], before[:, :4, :4])  # far away nothing changes
 
 
-def test_the_proxy_has_a_probability(vrnn, proxy):
-    """log p(c | z, h) is the log-probability of 8-bit pixels: it agrees with torch.distributions and is negative."""
-    state, z = vrnn.start(6), torch.randn(6, 3)
-    density = D.Normal(vrnn.decode(z, state.hidden), vrnn.log_sigma_c.detach().exp()).log_prob(proxy)
-    expected = (density - math.log(255)).flatten(1).sum(1)
-    torch.testing.assert_close(vrnn.log_proxy(proxy, z, state.hidden), expected)
-    vrnn.log_sigma_c.data.fill_(-20.0)  # even a decoder that is sure and right cannot exceed probability one
-    assert vrnn.log_proxy(vrnn.decode(z, state.hidden), z, state.hidden).max() < 0
+def test_the_proxy_has_a_probability(vrnn):
+    """Even a decoder that is sure and right cannot exceed probability one."""
+    vrnn.log_sigma_c.data.fill_(-20.0)
+    z, hidden = torch.randn(6, 3), vrnn.start(6).hidden
+    assert vrnn.log_proxy(vrnn.decode(z, hidden), z, hidden).max() < 0
 
 
 def test_side_and_posterior_are_checked():

@@ -23,11 +23,8 @@ def saved(tmp_path):
 def test_round_trip(saved):
     model, path = saved
     loaded = load(path)
-    assert (
-        fingerprint(loaded)
-        == fingerprint(load_into(build(replace(JOB, seed=1)), JOB.config, path))
-        == fingerprint(model)
-    )
+    again = load_into(build(replace(JOB, seed=1)), JOB.config, path)
+    assert fingerprint(loaded) == fingerprint(again) == fingerprint(model)
     assert not loaded.training and loaded(noise(2, 1, 100, 100)).logits.shape == (2, 10)
     assert (loaded.task, loaded.classes) == ("one_digit", tuple("0123456789"))
     assert loaded.card == read_card(path) and job_of(loaded.card) == JOB
@@ -48,23 +45,22 @@ def test_weights_of_another_config(saved):
         load_into(build(other), other.config, saved[1])
 
 
-def of_another_model(path):
-    save_weights(torch.nn.Linear(2, 2), read_card(path), path)
-
-
 def of_another_version(path):
     card = read_card(path)
     save_weights(build(JOB), card | {"config": card["config"] | {"eyes": 2}}, path)
     assert job_of(read_card(path)) is None
 
 
+NOT_THESE = "does not hold this model's weights"
+
+
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (of_another_model, "does not hold this model's weights"),
-        (lambda path: path.write_bytes(b""), "does not hold this model's weights"),
-        (lambda path: path.write_bytes(b"\x00" * 7), "does not hold this model's weights"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "does not hold this model's weights"),
+        (lambda path: save_weights(torch.nn.Linear(2, 2), read_card(path), path), NOT_THESE),
+        (lambda path: path.write_bytes(b""), NOT_THESE),
+        (lambda path: path.write_bytes(b"\x00" * 7), NOT_THESE),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), NOT_THESE),
         (lambda path: path.with_suffix(".json").unlink(), r"has no card one\.json"),
         (lambda path: path.with_suffix(".json").write_text("{"), "not a readable card"),
         (of_another_version, r"another version .*eyes"),
