@@ -6,26 +6,24 @@ import signal
 import socket
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
 from test_parallel import slurm
+from tiny_runs import TINY
 
 from conftest import plain_digits
-from vsacc.local.paths import ROOT
-from vsacc.local.seeds import derive
+from vsacc.local.paths import CHECKOUT
 from vsacc.loss import lower_bound
-from vsacc.tasks import base as tasks
-from vsacc.tasks.base import open_split
+from vsacc.tasks import cluttered, derive, open_split
 from vsacc.training import fit as train
-from vsacc.training import recipes
 from vsacc.training.evaluation import evaluate
+from vsacc.training.jobs import make_job
 from vsacc.training.processes import rank_and_world
-from vsacc.training.recipes import make_job
-from vsacc.training.weights import open_trained
+from vsacc.training.weights import load
 
-TINY = {"hidden": 16, "features": 16, "proxy_widths": (8, 8), "crop_widths": (16, 16), "size": 16}
 RECIPE = {"batch": 16, "clip": 0.1, "evaluated": 250}  # clipped at every step
 DIES = 7  # the step before which a process is killed
 
@@ -40,11 +38,6 @@ def job_of(name):
 def run_job(name, runs, **options):
     train.RUNS = runs
     return train.fit(job_of(name), progress=False, **options)
-
-
-def measured_model():
-    torch.manual_seed(1)
-    return train.build(job_of("drawing"))
 
 
 def measure(model, count):
@@ -78,15 +71,15 @@ def second_life(folder):
     killed, halved = run_job("killed", folder / "runs"), run_job("plain", folder / "one_then_two")
     rank, _ = rank_and_world()
     keep = {"killed": killed.model.state_dict(), "halved": halved.model.state_dict(), "history": halved.history}
-    model = measured_model()
+    model = train.build(job_of("drawing"))
     model.vrnn.scale_top.fill_(0.3 + 0.2 * rank)  # a buffer: that of process 0 counts
     keep["measured"] = {count: measure(model, count) for count in (250, 60)}
     torch.save(keep, folder / f"second-{rank}.pt")
-    recipes.CONFIGS[recipes.Config]["quick"] = recipes.Config(**TINY)
-    recipes.RECIPES["one_digit"]["quick"] = recipes.Recipe(steps=2, batch=8, evaluated=250)
+    job = make_job("one_digit", "quick", config=TINY, recipe={"steps": 2, "batch": 8, "evaluated": 250})
+    train.make_job = lambda *_: job
     out = folder / f"out-{rank}" / "result.json"
-    sys.argv = ["vsacc.training.fit", "--task", "one_digit", "--profile", "quick", "--out", str(out)]
-    train.main()
+    named = {"task": "one_digit", "photographs": None, "profile": "quick", "system": "saccader", "seed": 0}
+    train.command(Namespace(**named, out=out, resume=False))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -95,7 +88,7 @@ def bank():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "load_digits", lambda split: plain_digits())
+        patch.setattr(cluttered, "load_digits", lambda split: plain_digits())
         patch.setattr(train, "RUNS", None)
         patch.setattr(torch.cuda, "is_available", lambda: False)
         patch.setenv("LT_ACCELERATOR", "cpu")  # Lightning's own, for a machine that has other ones
@@ -108,13 +101,13 @@ def folder(tmp_path_factory, bank):
     """Both lives, one after the other; what they leave."""
     folder = tmp_path_factory.mktemp("lives")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "TORCHELASTIC_"))}
-    clean |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    clean |= {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     clean["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
 
     def start(*command, **variables):
         command = [sys.executable, *command, str(folder)]
-        return subprocess.Popen(command, cwd=ROOT, env=clean | variables, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, cwd=CHECKOUT, env=clean | variables, stderr=subprocess.PIPE, text=True)
 
     first = start(*torchrun, __file__, "first_life")
     run_job("plain", folder / "one_then_two", stop_after=4)  # meanwhile
@@ -158,12 +151,11 @@ def twin(job, world=2):
         adam.zero_grad()
         for rank in range(world):
             size = recipe.batch // world
-            images, labels, _ = split.draw(recipe.batch, job.seed, step, slice(rank * size, (rank + 1) * size))
+            images, labels, *_ = split.draw(recipe.batch, job.seed, step, slice(rank * size, (rank + 1) * size))
             torch.manual_seed(derive(job.seed, step, train.NOISE, rank))
             output = model(images)
-            (
-                lower_bound(output.logits, labels, output.terms, recipe.weight_c, recipe.weight_kl).loss / world
-            ).backward()
+            bound = lower_bound(output.logits, labels, output.terms, recipe.weight_c, recipe.weight_kl)
+            (bound.loss / world).backward()
         for part in model.children():
             norm = torch.nn.utils.clip_grad_norm_(part.parameters(), recipe.clip)
             assert norm > 0
@@ -171,18 +163,14 @@ def twin(job, world=2):
     return model.state_dict()
 
 
-def test_without_noise_two_processes_end_where_one_does(folder, tmp_path):
-    one = run_job("plain", tmp_path).model.state_dict()
+def test_two_processes_end_where_one_does_that_draws_what_both_draw(folder, tmp_path):
+    plain, other = (run_job(name, tmp_path).model.state_dict() for name in ("plain", "drawing"))
+    averaged = twin(job_of("drawing"))
     for kept in left(folder, "first"):
-        assert distance(kept["plain"], one) < 1e-6
-    assert distance(train.build(job_of("plain")).state_dict(), one) > 1e-3  # it did train
-
-
-def test_each_process_has_its_own_noise_and_the_gradients_are_averaged(folder, tmp_path):
-    expected = twin(job_of("drawing"))
-    for kept in left(folder, "first"):
-        assert distance(kept["drawing"], expected) < 1e-6
-    assert distance(run_job("drawing", tmp_path).model.state_dict(), expected) > 1e-4  # of other noise
+        assert distance(kept["plain"], plain) < 1e-6
+        assert distance(kept["drawing"], averaged) < 1e-6
+    assert distance(train.build(job_of("plain")).state_dict(), plain) > 1e-3  # it did train
+    assert distance(other, averaged) > 1e-4  # one process alone has other noise
 
 
 def test_a_process_is_killed_and_the_run_goes_on_under_srun(folder):
@@ -206,11 +194,10 @@ def test_a_run_may_go_on_with_another_number_of_processes(folder, tmp_path):
 
 @pytest.mark.parametrize(("count", "shares"), [(250, (150, 100)), (60, (60, 0))])
 def test_every_image_is_measured_once(folder, count, shares):
-    expected, _ = measure(measured_model(), count)
+    expected, _ = measure(train.build(job_of("drawing")), count)
     for kept, share in zip(left(folder, "second"), shares, strict=True):
         scores, seen = kept["measured"][count]
-        assert seen == share
-        assert len(scores["labels"]) == count
+        assert seen == share and len(scores["labels"]) == count
         for name, value in expected.items():
             torch.testing.assert_close(scores[name], value)
 
@@ -219,13 +206,12 @@ def test_the_command_writes_once_and_tells_of_all(folder):
     assert not (folder / "out-1" / "result.json").exists()
     row = json.loads((folder / "out-0" / "result.json").read_text())
     assert row["steps"] == 2 and row["device"].startswith("2 x ")
-    model, _ = open_trained(folder / "out-0" / "result")
-    scores, _ = measure(model, 250)
+    scores, _ = measure(load(folder / "out-0" / "result.safetensors"), 250)
     assert row["test_accuracy"] == round(scores["accuracy"], 5)
     assert row["log_y"] == pytest.approx(scores["log_y"], abs=2e-4)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    tasks.load_digits = lambda split: plain_digits()
+    cluttered.load_digits = lambda split: plain_digits()
     {"first_life": first_life, "second_life": second_life}[sys.argv[1]](Path(sys.argv[2]))

@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from vsacc.saccader import Output, read_at
+from vsacc.saccader import Output, Reader
 from vsacc.sampler import as_pyramid
 from vsacc.studies.error_causes import BINS, CAUSES, Traces, by_distance, causes, lost_to_overlap, overlapping, trace
-from vsacc.tasks.cluttered import Batch
-from vsacc.training.fit import build
-from vsacc.training.recipes import make_job
+from vsacc.tasks import Batch
+from vsacc.training.jobs import build, make_job
 
 TRACES = Traces(
     right=torch.tensor([True, False, False, False, True, False]),
@@ -42,7 +41,7 @@ def test_lost_to_overlap():
     assert lost_to_overlap(TRACES) == pytest.approx(0.5 * (2 / 3 - 1 / 3))
 
 
-class LooksAway(torch.nn.Module):
+class LooksAway(Reader):
     """A saccader's classifier with glimpses that always show the upper left corner."""
 
     def __init__(self, saccader):
@@ -51,7 +50,7 @@ class LooksAway(torch.nn.Module):
 
     def forward(self, images):
         where = torch.tensor([0.28, -0.7, -0.7]).expand(images.shape[0], 2, 3)
-        logits, o = read_at(self, images, where)
+        logits, o = self.read(images, where)
         return Output(logits, where, o, {})
 
 
@@ -70,7 +69,7 @@ def test_trace_moves_the_glimpses_to_the_true_centres(saccader):
     centres = (boxes[..., :2] + boxes[..., 2:]) / 2
     there = torch.cat([torch.full((2, 2, 1), 0.28), centres], -1)
     with torch.no_grad():
-        labels = read_at(saccader, images, there)[0].argmax(-1)
+        labels = saccader.read(images, there)[0].argmax(-1)
         itself = LooksAway(saccader)(images).logits.argmax(-1)
     labels[0] = itself[0]
     found = trace(LooksAway(saccader), [Batch(images, labels, boxes, torch.zeros(2, 2))])
@@ -80,8 +79,8 @@ def test_trace_moves_the_glimpses_to_the_true_centres(saccader):
 
 
 def test_a_saccader_told_where_it_looks_reads_the_same(saccader):
-    """read_at is the model's own reading."""
+    """Reading is the model's own."""
     pixels = torch.randint(256, (3, 1, 100, 100), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     with torch.no_grad():
         output = saccader(pixels)
-        torch.testing.assert_close(read_at(saccader, as_pyramid(pixels), output.where)[0], output.logits)
+        torch.testing.assert_close(saccader.read(as_pyramid(pixels), output.where)[0], output.logits)

@@ -1,6 +1,5 @@
 """A plan's runs in processes that are killed, in a bare copy of the source, and on a GPU each."""
 
-import math
 import os
 import shutil
 import signal
@@ -8,30 +7,32 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from tiny_runs import apart, tiny_plan, told
 
-from vsacc.local.paths import ROOT
-from vsacc.studies import pool
-from vsacc.studies.pool import open_pool
-from vsacc.studies.rows import read_rows
+from vsacc.local.paths import CHECKOUT
+from vsacc.studies import runs
+from vsacc.studies.plan import Status, read_rows
+from vsacc.studies.runs import compute, run_all
 
 KILLED = """
 import sys
 sys.path.insert(0, "tests")
 from functools import partial
 from pathlib import Path
-from tiny_runs import apart, standings, tiny_plan
-from vsacc.studies.reproduce import run_all
-folder = Path(sys.argv[1])
-run_all(standings(tiny_plan(40)[:1], folder / "rows"), partial(apart, folder=folder), workers=2)
+from tiny_runs import apart, tiny_plan
+from vsacc.studies.plan import Status
+from vsacc.studies.runs import run_all
+todo = [Status(run, "to do") for run in tiny_plan(25)]
+run_all(todo, Path(sys.argv[1]) / "rows", workers=2, work=partial(apart, folder=Path(sys.argv[1])))
 """
 
 
 def test_killed_and_started_again_ends_with_the_same_rows(tmp_path):
     """A worker ends with its parent, which is killed at an arbitrary step; its run goes on in another process."""
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "killed")], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "killed")], cwd=CHECKOUT)
     while not list((tmp_path / "killed").rglob("checkpoint.pt")):
         assert process.poll() is None
         time.sleep(0.01)
@@ -42,9 +43,11 @@ def test_killed_and_started_again_ends_with_the_same_rows(tmp_path):
     while any(alive(worker) for worker in workers):  # else it would train on beside us
         time.sleep(0.01)
     for part in ("killed", "whole"):
-        apart(tiny_plan(40)[0], math.inf, tmp_path / part)
+        todo = [Status(run, "to do") for run in tiny_plan(25)]
+        folder = tmp_path / part
+        assert run_all(todo, folder / "rows", work=lambda at, folder=folder, **how: apart(at, folder, **how)) == 0
     rows = read_rows(tmp_path / "killed" / "rows")
-    assert len(rows) == 1 and told(rows) == told(read_rows(tmp_path / "whole" / "rows"))
+    assert len(rows) == 2 and told(rows) == told(read_rows(tmp_path / "whole" / "rows"))
 
 
 def alive(pid: str) -> bool:
@@ -54,46 +57,54 @@ def alive(pid: str) -> bool:
         return False
 
 
-def test_workers_take_the_gpus_in_turn(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(pool, "ProcessPoolExecutor", lambda workers, context, initializer, initargs: initargs[0])
-    monkeypatch.setattr(pool, "end_with_parent", lambda: None)
-    places, taken = open_pool(3), []
-    for _ in range(3):
-        pool.begin(places)
-        taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
-    assert taken == ["4", "7", "4"]
+def my_gpu(item):
+    time.sleep(0.5)
+    return os.environ["CUDA_VISIBLE_DEVICES"]
 
 
-def test_gpus_are_named_as_the_environment_does(monkeypatch):
+def test_workers_take_a_gpu_each(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-8")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert pool.gpus() == ["0", "1"] and pool.default_workers() == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-8")
-    assert pool.gpus() == ["5", "GPU-8"]
+    assert runs.gpus() == ["4", "GPU-8"] and runs.default_workers() == 2
+    assert {gpu for _, gpu in compute(my_gpu, range(4), 2)} == {"4", "GPU-8"}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert runs.gpus() == ["0", "1"]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert pool.gpus() == [] and pool.default_workers() == os.cpu_count()
+    assert runs.gpus() == [] and runs.default_workers() == os.cpu_count()
+
+
+def test_a_worker_in_the_place_of_another_takes_its_gpu(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    watched, taken = [], []  # what is watched holds a worker's seat
+    thread = SimpleNamespace(start=lambda: None)
+    monkeypatch.setattr(
+        runs, "threading", SimpleNamespace(Thread=lambda target, daemon: watched.append(target) or thread)
+    )
+    for leaving in (False, False, False, True):
+        if leaving:
+            del watched[1]
+        runs.begin(os.getppid(), str(tmp_path), 3, ["4", "GPU-8"])
+        taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert taken == ["4", "GPU-8", "4", "GPU-8"]
 
 
 PLAIN = """
 import sys
-absent = "imagecodecs rawpy simplejpeg tifffile joblib safetensors jupyterlab ipywidgets IPython papermill nbformat"
+absent = "imagecodecs rawpy simplejpeg tifffile joblib filelock safetensors jupyterlab ipywidgets IPython papermill"
 sys.modules |= dict.fromkeys(absent.split())
-sys.argv = "vsacc.studies.reproduce --profile quick --workers 1 --only one_digit-saccader one_digit-random --out rows".split()
 import torch
-from vsacc.tasks import base as tasks
+from vsacc.tasks import cluttered
 from vsacc.tasks.mnist import Digits
-from vsacc.studies.reproduce import main
+from vsacc.__main__ import main
 labels = torch.arange(10).repeat(30)
-tasks.load_digits = lambda split: Digits(labels.to(torch.uint8).view(-1, 1, 1).repeat(1, 28, 28), labels)
-sys.exit(main())
+cluttered.load_digits = lambda split: Digits(labels.to(torch.uint8).view(-1, 1, 1).repeat(1, 28, 28), labels)
+main("reproduce --profile quick --workers 1 --only one_digit-saccader one_digit-random --out rows".split())
 """
 
 
 def test_a_copy_of_the_source_and_plain_torch_are_enough(tmp_path):
     """No git, no Jupyter, no decoders of photographs, no safetensors: what a rented GPU comes with."""
-    shutil.copytree(ROOT / "vsacc", tmp_path / "vsacc", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(CHECKOUT / "vsacc", tmp_path / "vsacc", ignore=shutil.ignore_patterns("__pycache__"))
     environment = os.environ | {"VSACC_DATA": "data", "VSACC_REVISION": "abc1234", "PYTHONPATH": str(tmp_path)}
     subprocess.run([sys.executable, "-c", PLAIN], cwd=tmp_path, env=environment, check=True, capture_output=True)
     rows = read_rows(tmp_path / "rows")

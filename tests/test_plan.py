@@ -11,8 +11,8 @@ from vsacc.images.canvases import upscale
 from vsacc.studies.plan import CELLS, CONTROLS, LAPTOP, PAPER, QUICK, expected, plan, planned_job, read_rows
 from vsacc.systems import all_systems
 from vsacc.systems.saccader import PAPER_SIZE
-from vsacc.tasks import TEST_BATCH, TEST_SEED, all_tasks, open_split
-from vsacc.tasks.cluttered import LARGE_BATCH, PAIR, ClutteredSplit
+from vsacc.tasks import all_tasks, open_split
+from vsacc.tasks.cluttered import LARGE_BATCH, PAIR
 from vsacc.training.jobs import make_job
 
 PROFILES = ("quick", "laptop", "paper")
@@ -71,21 +71,14 @@ def test_the_expected_minutes_are_the_mean_of_the_cells_seeds():
 
 def test_identification_2528_is_identification_enlarged(digits):
     small, large = (open_split(task, "test") for task in ("identification", "identification_2528"))
-    count = LARGE_BATCH + 1
-    batches = list(large.fixed(count))
-    assert [len(batch.labels) for batch in batches] == [LARGE_BATCH, 1]
-    (wanted,) = small.fixed(count)
-    assert torch.equal(torch.cat([batch.labels for batch in batches]), wanted.labels)
-    assert torch.equal(torch.cat([batch.boxes for batch in batches]), wanted.boxes)
-    assert torch.equal(batches[1].images.level(0), upscale(wanted.images.level(0)[-1:], 2528))
+    assert small.clutter is large.clutter is PAIR and large.side == 2528
     assert "2528 x 2528" in large.protocol and "100 x 100" in small.protocol
+    batches = list(replace(large, side=128).fixed(103))  # a few at a time, over the end of what is drawn at once
+    assert [len(batch.labels) for batch in batches] == [LARGE_BATCH] * 10 + [3]
+    wanted = list(small.fixed(103))
+    for field in ("labels", "boxes"):
+        ours, theirs = (torch.cat([getattr(batch, field) for batch in some]) for some in (batches, wanted))
+        assert torch.equal(ours, theirs)
+    assert torch.equal(batches[-1].images.level(0), upscale(wanted[-1].images.level(0), 128))
     drawn, wanted = large.draw(2, 5, 7), small.draw(2, 5, 7)
     assert torch.equal(drawn.images.level(0), upscale(wanted.images.level(0), 2528))
-    assert torch.equal(drawn.labels, wanted.labels)
-
-
-def test_the_fixed_set_is_the_same_when_enlarged_a_few_at_a_time(digits):
-    split = ClutteredSplit(PAIR, digits, side=128)
-    whole = split.draw(TEST_BATCH, TEST_SEED, 1)  # the second batch of the test set at once
-    parts = [batch for batch in split.fixed(TEST_BATCH + 3)][-1]
-    assert torch.equal(parts.images.flat, whole.images.flat[:3]) and torch.equal(parts.labels, whole.labels[:3])

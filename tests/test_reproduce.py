@@ -191,14 +191,14 @@ def test_a_cluster_makes_the_same_rows(folder):
     with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
         to = {"scheduler": cluster.scheduler_address}
         assert run_all(statuses(plan, there), there, there, **to, work=partial(apart, folder=folder / "far")) == 0
-        assert told(read_rows(there)) == told(read_rows(here)) | {}
+        assert told(read_rows(there)) == told(read_rows(here))
         with pytest.raises(UserError, match="a worker was killed"):
             list(compute(die, [0], **to))
 
 
 def test_a_cluster_that_is_not_to_be_had_is_one_sentence(monkeypatch):
     pytest.importorskip("distributed")
-    with pytest.raises(UserError, match=r"no Dask worker answers at tcp://nowhere:x \(ValueError\), start one there"):
+    with pytest.raises(UserError, match=r"no Dask worker answers at tcp://nowhere:x \(.*\), start one there"):
         list(compute(die, [0], scheduler="tcp://nowhere:x"))
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match="Dask is not installed"):

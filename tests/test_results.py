@@ -4,17 +4,16 @@ import json
 
 import pytest
 
-from vsacc.studies import tables, words
-from vsacc.studies.cost_table import PRINTED
-from vsacc.studies.published import PAPER, PAPER_COST_100, PEERS
-from vsacc.studies.rows import row_name
-from vsacc.tasks.base import KINDS
-from vsacc.training.recipes import make_job
+from vsacc.studies import budget, table1
+from vsacc.studies.cost import PRINTED
+from vsacc.studies.plan import Planned, row_name
+from vsacc.studies.table1 import PAPER, PAPER_COST_100, PEERS, group
+from vsacc.training.jobs import make_job
 
 
 def plain(text):
     """With spaces that may break."""
-    return text.replace(tables.HARD, " ")
+    return str(text).replace(table1.HARD, " ")
 
 
 def row(task="one_digit", model="saccader", profile="laptop", seed=0, accuracy=0.9, **more):
@@ -23,8 +22,12 @@ def row(task="one_digit", model="saccader", profile="laptop", seed=0, accuracy=0
     return row | more
 
 
+def planned(task="one_digit", system="saccader", profile="laptop", seeds=1):
+    return [Planned(make_job(task, profile, system, seed)) for seed in range(seeds)]
+
+
 def named(*rows, variant=""):
-    """As rows.read_rows gives them."""
+    """As read_rows gives them."""
     return {row_name(make_job(r["task"], r["profile"], r["model"], r["seed"]), variant): r for r in rows}
 
 
@@ -32,7 +35,7 @@ def stopped(**more):
     return {key: value for key, value in row(**more).items() if key != "test_accuracy"} | {"stopped": "no bound"}
 
 
-def budget(part, model, accuracy, **more):
+def measured(part, model, accuracy, **more):
     row = {"part": part, "task": "one_digit", "model": model, "glimpses": 2, "trained": 2, "images": 300}
     return row | {"accuracy": accuracy, "localised": None} | more
 
@@ -40,95 +43,81 @@ def budget(part, model, accuracy, **more):
 SEEDS = named(*(row(seed=seed, accuracy=accuracy) for seed, accuracy in enumerate((0.9, 0.96, 0.93))))
 
 
-def test_a_group_is_a_mean_and_a_range_over_the_seeds():
-    (group,) = tables.group(SEEDS, [])
-    assert group.mean == pytest.approx(0.93)
-    assert group.values == [0.9, 0.96, 0.93]
-    assert plain(tables.told(group)) == "93.0 (90.0 to 96.0, 3 seeds)"
-    assert (group.steps, group.seconds, group.parameters) == (500, [120.0] * 3, 750_000)
-
-
-def test_what_was_planned_and_not_run_is_there():
-    planned = [("one_digit", "saccader", "laptop", seed) for seed in range(4)] + [("sum", "ram", "paper", 0)]
-    some, none = tables.group(SEEDS, planned)
-    assert some.waiting == {3} and plain(tables.told(some)) == "93.0 (90.0 to 96.0, 3 of 4 seeds)"
-    assert none.mean is None and tables.told(none) == "not run"
-    assert words.missing([some, none]) == "Of 5 planned runs, 3 were made and 2 not. None stopped before its end."
+def test_a_group_is_a_mean_and_a_range_over_the_seeds_that_were_planned():
+    (found,) = group(SEEDS, [])
+    assert found.mean == pytest.approx(0.93) and found.values == [0.9, 0.96, 0.93]
+    assert plain(found) == "93.0 (90.0 to 96.0, 3 seeds)"
+    assert (found.steps, found.seconds, found.parameters) == (500, [120.0] * 3, 750_000)
+    some, none = group(SEEDS, planned(seeds=4) + planned("sum", "ram", "paper"))
+    assert some.waiting == {3} and plain(some) == "93.0 (90.0 to 96.0, 3 of 4 seeds)"
+    assert none.mean is None and str(none) == "not run"
+    assert table1.missing([some, none]) == "Of 5 planned runs, 3 were made and 2 not. None stopped before its end."
 
 
 def test_a_run_that_stopped_is_a_result():
     rows = named(row(model="resnet18", accuracy=0.5), stopped(model="resnet18", seed=1), stopped(model="random"))
-    planned = [("one_digit", "resnet18", "laptop", 0), ("one_digit", "resnet18", "laptop", 1)]
-    some, none = tables.group(rows, planned)
-    assert plain(tables.told(some)) == "50.0 (1 seed, 1 stopped)" and not some.waiting
-    assert tables.told(none) == "1 stopped"
-    assert "one_digit, *resnet18*, laptop; one_digit, *random*, laptop" in words.missing([some, none])
+    some, none = group(rows, planned(system="resnet18", seeds=2))
+    assert plain(some) == "50.0 (1 seed, 1 stopped)" and not some.waiting and str(none) == "1 stopped"
+    assert "one_digit, *resnet18*, laptop; one_digit, *random*, laptop" in table1.missing([some, none])
 
 
 def test_variants_are_systems_of_their_own_and_quick_runs_are_no_results():
     rows = SEEDS | named(row(accuracy=0.1), variant="as_published") | named(row(profile="quick", accuracy=0.2))
-    found = {group.system: group.values for group in tables.group(rows, [])}
+    found = {each.system: each.values for each in group(rows, [])}
     assert found == {"saccader": [0.9, 0.96, 0.93], "saccader (as published)": [0.1]}
-    assert tables.system_of("saccader", "as_published") == "saccader (as published)"
 
 
 def test_a_stand_in_says_so_everywhere():
     rows = named(row(task="mit5k", protocol="stand-in for MIT-Adobe FiveK, drawn"), row())
-    groups = tables.group(rows, [])
-    assert tables.titles(groups) == {"mit5k": "mit5k (stand-in)", "one_digit": "one_digit"}
-    assert list(tables.by_task(groups)) == ["mit5k (stand-in)", "one_digit"]
-    assert "mit5k (stand-in)" in tables.systems_table(groups, "laptop").splitlines()[0]
-    assert "| 62.7 ± 0.03 | not run | stand-in: 90.0 (1 seed) |" in plain(tables.accuracy_table(groups))
-    assert "mit5k" not in words.beside_the_paper(groups, "laptop")
-    assert words.compared(groups, "laptop")[0].startswith("**mit5k** (stand-in): only *saccader* 90.0 %")
+    groups = group(rows, [])
+    assert table1.titles(groups) == {"mit5k": "mit5k (stand-in)", "one_digit": "one_digit"}
+    assert list(table1.by_task(groups)) == ["mit5k (stand-in)", "one_digit"]
+    assert "mit5k (stand-in)" in table1.systems_table(groups, "laptop").splitlines()[0]
+    assert "| 62.7 ± 0.03 | not run | stand-in: 90.0 (1 seed) |" in plain(table1.accuracy_table(groups))
+    assert "mit5k" not in table1.beside_the_paper(groups, "laptop")
+    assert table1.compared(groups, "laptop")[0].startswith("**mit5k** (stand-in): only *saccader* 90.0 %")
 
 
 def test_the_accuracies_of_table_1():
     rows = named(row("identification", accuracy=0.88), row("identification", profile="paper", accuracy=0.96))
-    lines = plain(tables.accuracy_table(tables.group(rows, []))).splitlines()
+    lines = plain(table1.accuracy_table(group(rows, []))).splitlines()
     assert len(lines) == 2 + len(PAPER) == 14
     ours = "| 95.42 ± 0.002 | 96.0 (1 seed) | 88.0 (1 seed) |"
     assert lines[-1] == f"| 100 | identification | variational saccading | `saccader` {ours}"
     assert sum("not run | not run" in line for line in lines) == 11
-    said = [words.beside_the_paper(tables.group(rows, []), profile) for profile in tables.PROFILES]
+    said = [table1.beside_the_paper(group(rows, []), profile) for profile in table1.PROFILES]
     assert "96.0 % with 0.75 M parameters, 0.6 points above the paper's 95.4 %" in said[0]
     assert "1 of these 12 rows" in said[1] and "7.4 points below" in said[1]
 
 
-def test_published_numbers_are_of_tasks_that_are_here():
-    assert {published.task for published in (*PAPER, *PEERS)} <= KINDS.keys()
-    assert all(0 < printed.accuracy < 1 for printed in (*PAPER, *PEERS))
+def test_published_numbers_come_from_their_tasks():
+    tasks = ["mit5k", "identification_2528", "sum", "identification"]  # in the order of the paper's table
+    assert list(dict.fromkeys(task for task, _ in PAPER)) == tasks and len(PEERS) == 13
+    assert all(0 < published.accuracy < 1 for _, published in (*PAPER, *PEERS))
     assert {name: values[0] for name, values in PAPER_COST_100.items()}["saccader"] == PRINTED["saccader"][0]
 
 
 def cost(name, mode, seconds, **more):
-    row = {
-        "part": "table",
-        "name": name,
-        "mode": mode,
-        "side": 2528,
-        "channels": 3,
-        "batch": 2,
-        "parameters": 5_000_000,
-    }
-    return row | {"seconds": seconds, "bytes": 9e6, "resident": 1e6, "ratio": 2 * (seconds or 0) or None} | more
+    row = {"part": "table", "name": name, "mode": mode, "side": 2528, "channels": 3, "batch": 2, "seconds": seconds}
+    return row | {"parameters": 5e6, "bytes": 9e6, "resident": 1e6, "ratio": 2 * (seconds or 0) or None} | more
 
 
 def test_the_costs_of_table_1():
     printed = {"saccader": (7.4e6, 160e6, 60.0), "crops": (11e6, 320e6, 180.0)}
     costs = [cost("saccader", mode, 0.5) for mode in ("training", "inference")]
     costs += [cost("saccader", "training", 9.0, channels=1), cost("whole", "training", None, bytes=None)]
-    lines = [line.split(" | ") for line in tables.cost_table(costs, printed, 2528).splitlines()]
+    lines = [line.split(" | ") for line in table1.cost_table(costs, printed, 2528).splitlines()]
     columns = [[line[column].strip(" |") for line in lines[2:]] for column in (2, 3, 4)]
     assert columns[0] == ["7.4", "1", "1", "1", "11", "2", "3", "3"] + ["not in the paper"] * 4
     assert columns[1] == ["5", "4", "500", "1", *["not run"] * 4, "5", *["not run"] * 3]
     assert columns[2] == ["5", "4", "500", "1"] + ["not run"] * 8
-    assert "*crops*: 3 in the paper, not run here; inference here not run." in words.costs(costs, printed, 2528)
+    said = table1.costs_in_words(costs, printed, 2528)
+    assert "*crops*: 3 in the paper, not run here; inference here not run." in said
 
 
 @pytest.mark.parametrize(("value", "text"), [(12345.6, "12,300"), (0.98765, "0.988"), (2, "2"), (None, "not run")])
 def test_numbers_have_three_digits(value, text):
-    assert tables.number(value) == text
+    assert table1.number(value) == text
 
 
 def test_systems_are_compared_by_their_seeds():
@@ -137,44 +126,44 @@ def test_systems_are_compared_by_their_seeds():
         *(row(model="random", seed=seed, accuracy=accuracy) for seed, accuracy in enumerate((0.3, 0.5))),
         *(row(model="proxy_only", seed=seed, accuracy=accuracy) for seed, accuracy in enumerate((0.4, 0.9))),
     )
-    groups = tables.group(rows, [("sum", "saccader", "laptop", 0)])
-    text, not_run = words.compared(groups, "laptop")
+    groups = group(rows, planned("sum"))
+    text, not_run = table1.compared(groups, "laptop")
     assert text.startswith("**one_digit**: *saccader* 93.0 % (3 seeds), next *resnet18* 91.0 % (2 seeds)")
     assert "every seed of the first is not above" in text
     assert text.endswith("random glimpses (40.0 %) with every seed: *saccader* and *resnet18*; not so: *proxy_only*.")
     assert not_run == "Not run: sum."
-    assert words.compared(groups, "paper") == []
+    assert table1.compared(groups, "paper") == []
 
 
 def test_tables_of_systems_and_of_peers():
     rows = SEEDS | named(row("megapixel", "resnet18_144", "paper", accuracy=0.5, config={}), row("megapixel"))
-    groups = tables.group(rows, [])
-    assert plain(tables.systems_table(groups, "paper")).splitlines()[2] == "| `resnet18_144` | 50.0 (1 seed) |"
-    assert "| `saccader` | 500 steps, 2.0 min | 500 steps, 2.0 min |" in tables.training_table(groups, "laptop")
-    peers = plain(tables.peers_table(groups))
+    groups = group(rows, [])
+    assert plain(table1.systems_table(groups, "paper")).splitlines()[2] == "| `resnet18_144` | 50.0 (1 seed) |"
+    assert "| `saccader` | 500 steps, 2.0 min | 500 steps, 2.0 min |" in table1.training_table(groups, "laptop")
+    peers = plain(table1.peers_table(groups))
     assert "| megapixel | `resnet18_144` | every pixel | 50.0 (1 seed) | here, profile paper |" in peers
     assert "| megapixel | `saccader` | coarse view + 2 glimpses | 90.0 (1 seed) | here, profile laptop |" in peers
     assert "one_digit" not in peers and len(peers.splitlines()) == 2 + len(PEERS) + 2
 
 
 def test_parts_of_a_budget_have_intervals():
-    rows = [budget("sides", "saccader", 0.5, images=100, side=100), {"part": "seconds", "seconds": 1.0}]
-    (side,) = tables.part_of(rows, "sides")
+    rows = [measured("sides", "saccader", 0.5, images=100, side=100), {"part": "seconds", "seconds": 1.0}]
+    (side,) = budget.part_of(rows, "sides")
     assert (side["low"], side["high"]) == pytest.approx((0.4038, 0.5962), abs=1e-4)  # Wilson's, by hand
-    assert tables.part_of(rows, "seconds") == [rows[1]]
+    assert budget.part_of(rows, "seconds") == [rows[1]]
 
 
 def test_more_glimpses_in_words():
-    curve = [budget("glimpses", "saccader", a, glimpses=t) for t, a in ((1, 0.5), (2, 0.9), (4, 0.95), (8, 0.8))]
-    whole = budget("glimpses", "resnet18", 0.7, glimpses=None, trained=None)
-    (said,) = words.more_glimpses([*curve, whole])
+    curve = [measured("glimpses", "saccader", a, glimpses=t) for t, a in ((1, 0.5), (2, 0.9), (4, 0.95), (8, 0.8))]
+    whole = measured("glimpses", "resnet18", 0.7, glimpses=None, trained=None)
+    (said,) = budget.more_glimpses([*curve, whole])
     counts = "50.0 % with 1 glimpse, 90.0 % with the 2 of its training, 80.0 % with 8; best with 4."
     assert said == f"**one_digit**, *saccader*: {counts}"
 
 
-SIDES = tables.part_of(
+SIDES = budget.part_of(
     [
-        budget("sides", model, accuracy, side=side)
+        measured("sides", model, accuracy, side=side)
         for model, accuracies in {"saccader": (0.9, 0.89), "resnet18": (0.95, 0.2), "ram": (0.6, 0.6)}.items()
         for side, accuracy in zip((100, 2528), accuracies, strict=True)
     ],
@@ -188,24 +177,23 @@ SECONDS = [
 
 
 def test_larger_images_in_words():
-    saccader, resnet, ram = words.larger_images(SIDES, SECONDS[:4])
+    saccader, resnet, ram = budget.larger_images(SIDES, SECONDS[:4])
     assert saccader.endswith("90.0 % at 100, 89.0 % at 2528 (95 % intervals overlap), time x 1.05.")
     assert resnet.endswith("95.0 % at 100, 20.0 % at 2528 (95 % intervals do not overlap), time x 100.")
     assert ram.endswith("time x not run.")
 
 
 def test_the_front_is_whom_nobody_beats_in_both():
-    small, large = words.front(SIDES, SECONDS)
+    small, large = budget.front(SIDES, SECONDS)
     assert small.endswith("of 3 systems nobody beats *saccader* (2 ms, 90.0 %) and *resnet18* (4 ms, 95.0 %) in both.")
     assert large.endswith("at 2528 x 2528: of 3 systems nobody beats *saccader* (2.1 ms, 89.0 %) in both.")
-    assert words.dominates((1, -0.9), (2, -0.9)) and not words.dominates((1, -0.9), (1, -0.9))
+    assert budget.dominates((1, -0.9), (2, -0.9)) and not budget.dominates((1, -0.9), (1, -0.9))
 
 
 def test_nothing_run_is_no_error():
-    planned = [("identification", "saccader", profile, 0) for profile in tables.PROFILES]
-    groups = tables.group({}, planned)
-    assert "not run" in tables.systems_table(groups, "paper") and tables.by_task(groups) == {}
-    assert "0 of these 12 rows" in words.beside_the_paper(groups, "paper")
-    assert words.more_glimpses([]) == words.larger_images([], []) == words.front([], []) == []
-    assert json.dumps(tables.part_of([], "sides")) == "[]"
-    assert "not run" in tables.cost_table([], PRINTED, 2528)
+    groups = group({}, [run for profile in table1.PROFILES for run in planned("identification", profile=profile)])
+    assert "not run" in table1.systems_table(groups, "paper") and table1.by_task(groups) == {}
+    assert "0 of these 12 rows" in table1.beside_the_paper(groups, "paper")
+    assert budget.more_glimpses([]) == budget.larger_images([], []) == budget.front([], []) == []
+    assert json.dumps(budget.part_of([], "sides")) == "[]"
+    assert "not run" in table1.cost_table([], PRINTED, 2528)

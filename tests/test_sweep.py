@@ -1,58 +1,47 @@
 """The study's grid: kept cells, the same results in one process and in two, its report, its verdicts and its figure."""
 
 import json
-import sys
+from argparse import Namespace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
+from tiny_runs import TINY
 
-from vsacc.figures.noise import LOOKS, family
-from vsacc.figures.noise import curves as picture
+from conftest import plain_digits
+from vsacc.figures.training import noise_curves
 from vsacc.local.paths import UserError
-from vsacc.studies import noise_grid, sweep
-from vsacc.studies.noise_grid import LEVELS, TESTS, VARIANTS, Cell, grid, one_thread, train_and_test
-from vsacc.studies.robustness import curves, losses, verdicts
-from vsacc.studies.sweep import kept, main, run_cells
+from vsacc.studies import noise
+from vsacc.studies.noise import LEVELS, LOOKS, TESTS, VARIANTS, Cell, command, curves, grid, losses, run_cells, verdicts
 from vsacc.systems.noise import KINDS
-from vsacc.tasks import base as tasks
-from vsacc.tasks.mnist import Digits
 from vsacc.training import fit as train
-from vsacc.training.recipes import make_job
+from vsacc.training.jobs import make_job
 
-TINY = {"hidden": 8, "features": 8, "proxy_widths": (4, 4), "crop_widths": (8, 8), "size": 16}
 FEW = (("none", 0.0), ("gaussian", 0.8), ("dropout", 0.97))
-
-
-def squares(split: str) -> Digits:
-    """Digit k is a square of grey level 25 k + 30."""
-    labels = torch.arange(10).repeat(30)
-    return Digits((labels * 25 + 30).to(torch.uint8).view(-1, 1, 1).expand(-1, 28, 28).contiguous(), labels)
 
 
 def apart(cell: Cell, runs: Path) -> dict:
     """A cell computed in whichever process, on stand-in digits and with its checkpoints under ``runs``."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "load_digits", squares)
+        patch.setattr("vsacc.tasks.cluttered.load_digits", lambda split: plain_digits())
         patch.setattr(train, "RUNS", runs)
-        return train_and_test(cell)
+        return noise.train_and_test(cell)
 
 
 def tiny_cells(**recipe):
     recipe = {"steps": 3, "batch": 16, "evaluated": 100, **recipe}
     return [
-        Cell(name, make_job("one_digit", "quick", model, 0, TINY | change, recipe), FEW)
-        for name, (model, change) in VARIANTS.items()
+        Cell(name, make_job("one_digit", "quick", system, 0, TINY | change, recipe), FEW)
+        for name, (system, change) in VARIANTS.items()
     ]
 
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweep, "CELLS", tmp_path / "sweep")
+    monkeypatch.setattr(noise, "CELLS", tmp_path / "sweep")
+    monkeypatch.setattr(train, "RUNS", tmp_path / "runs")
     return tmp_path
 
 
@@ -63,7 +52,7 @@ def without_times(result):
 def test_two_processes_give_what_one_gives(folder, monkeypatch):
     cells = tiny_cells()[1:]
     alone = run_cells(cells, 1, progress=False, work=partial(apart, runs=folder / "alone"))
-    monkeypatch.setattr(sweep, "CELLS", folder / "other")
+    monkeypatch.setattr(noise, "CELLS", folder / "other")
     shared = run_cells(cells, 2, progress=False, work=partial(apart, runs=folder / "shared"))
     assert [without_times(row) for row in shared] == [without_times(row) for row in alone]
     for cell in cells:  # and the weights behind them, to the last bit
@@ -86,32 +75,32 @@ def test_a_kept_cell_is_not_computed_again(folder):
         return {"variant": cell.variant, "tests": [len(computed)]}
 
     first = run_cells(cells[:2], progress=False, work=work)
-    assert [kept(cell) for cell in cells] == [*first, None, None]
+    assert [cell.kept() for cell in cells] == [*first, None, None]
     both = run_cells(cells, progress=False, work=work)
     assert both[:2] == first and computed == [cell.name for cell in cells]
     (folder / "sweep" / f"{cells[0].name}.json").write_text('{"torn')
     assert run_cells(cells, progress=False, work=work)[0]["tests"] == [5]
 
 
-def test_what_stopped_is_told_and_tried_again(folder):
-    cells, tried = tiny_cells()[:2], []
-
-    def work(cell):
-        tried.append(cell.variant)
-        return {"variant": cell.variant, "stopped": "the bound is nan"}
-
+def test_what_stopped_is_told_and_not_kept(folder, digits):
+    cells = tiny_cells(learning_rate=1e30, steps=10)[:1]
     for _ in range(2):
-        assert [row["stopped"] for row in run_cells(cells, progress=False, work=work)] == ["the bound is nan"] * 2
-    assert len(tried) == 4
+        (result,) = run_cells(cells, progress=False)
+        assert result["stopped"].startswith("training stopped") and "tests" not in result
+    assert cells[0].kept() is None
 
 
-def test_a_training_that_stops_has_no_tests(monkeypatch):
-    def stop(job, progress):
-        raise UserError("training stopped")
+def test_any_other_error_ends_the_study_and_names_the_cell(folder, monkeypatch, capsys):
+    errors = iter([UserError("the checkpoint cannot be read."), MemoryError("out of memory")])
 
-    monkeypatch.setattr(noise_grid, "fit", stop)
-    result = train_and_test(tiny_cells()[0])
-    assert result["stopped"] == "training stopped" and "tests" not in result
+    def fail(job, progress):
+        raise next(errors)
+
+    monkeypatch.setattr(noise, "fit", fail)
+    for told in ("the checkpoint cannot be read", "MemoryError: out of memory"):
+        with pytest.raises(UserError, match=rf"^saccader, trained clean, seed 0 failed: {told}\.$"):
+            run_cells(tiny_cells(), progress=False)
+    assert capsys.readouterr().err.count("Traceback") == 1
 
 
 def test_every_difference_has_its_own_name():
@@ -134,37 +123,25 @@ def test_the_grid(profile):
 
 def test_threads_are_given_back():
     before = torch.get_num_threads()
-    with one_thread():
+    with train.one_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
 
 
 def test_the_command(folder, monkeypatch, digits, capsys):
-    cells = tiny_cells()
-    monkeypatch.setattr(train, "RUNS", folder / "runs")
-    monkeypatch.setattr(sweep, "grid", lambda profile: cells)
-    out = folder / "noise.json"
+    cells, out = tiny_cells(), folder / "noise.json"
+    monkeypatch.setattr(noise, "grid", lambda profile: cells)
 
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vsacc.studies.sweep", "--profile", "quick", *arguments])
-        main()
+    def told(**options):
+        command(Namespace(**{"profile": "quick", "workers": 1, "scheduler": None, "list": False, "out": out} | options))
         return capsys.readouterr().out
 
-    assert command("--list").count("to do") == 4
-    command("--workers", "1", "--out", str(out))
-    assert command("--list").count("done") == 4
+    assert told(list=True).count("to do") == 4 and not out.exists()
+    assert told().count("without noise") == 4
+    assert told(list=True).count("done") == 4
     report = json.loads(out.read_text())
     assert [row["variant"] for row in report["cells"]] == list(VARIANTS)
     assert {"revision", "device", "seeds", "task", "protocol", "trained"} <= report.keys()
-    with pytest.raises(UserError, match="engine 'ray' is unknown, choose local or dask"):
-        command("--engine", "ray")
-    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    with pytest.raises(UserError, match="DASK_SCHEDULER_ADDRESS is not set"):
-        command("--engine", "dask")
-    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://nowhere:1")
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError, match="Dask is not installed"):
-        command("--engine", "dask")
 
 
 def cell(variant, seed, *tests):
@@ -204,7 +181,7 @@ def test_the_picture_draws_means_and_bands():
     names = list(LOOKS)
     levels = {"level": [0.0, 0.5, 0.99], "accuracy": [[0.9, 0.8, 0.2], [0.7, 0.6, 0.4]], "localised": None}
     found = {names[0]: {"dropout": {**levels, "localised": levels["accuracy"]}}, names[3]: {"dropout": levels}}
-    figure = picture(found, {"dropout": ["clean", "a", "b"]}, "dropout", 0.97)
+    figure = noise_curves(found, {"dropout": ["clean", "a", "b"]}, "dropout", 0.97, LOOKS)
     top, bottom = figure.axes
     assert len(top.lines) == 2 and len(bottom.lines) == 1
     np.testing.assert_allclose(top.lines[0].get_ydata(), [0.8, 0.7, 0.3])
@@ -212,14 +189,3 @@ def test_the_picture_draws_means_and_bands():
     assert band.min() == pytest.approx(0.2) and band.max() == pytest.approx(0.9)
     shade = top.patches[0]
     assert (shade.get_x(), shade.get_width()) == (0, 1)  # trained until 0.97: the levels 0 and 0.5
-
-
-def test_the_family_shows_every_kind_and_level():
-    proxies = {"gaussian": np.zeros((3, 8, 8)), "dropout": np.ones((2, 8, 8))}
-    titles = {"gaussian": ["clean", "a", "b"], "dropout": ["clean", "c"]}
-    where = {"dropout": np.full((2, 1, 3), 0.3)}
-    figure = family(proxies, titles, np.array([[-0.5, -0.5, 0.1, 0.1]]), where)
-    assert isinstance(figure, Figure)
-    shown = SimpleNamespace(**{axes.get_title() + str(i): axes for i, axes in enumerate(figure.axes)})
-    assert len(shown.c4.patches) == 2 and len(shown.a1.patches) == 1
-    np.testing.assert_array_equal(shown.c4.images[0].get_array(), np.ones((8, 8)))

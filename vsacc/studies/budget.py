@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from ..local.paths import REPORTS, WEIGHTS, check_writable, write_atomic
 from ..local.record import provenance
 from ..saccader import Model
+from ..systems import find_system
 from ..tasks import Batch, open_split
 from ..training.evaluation import evaluate, wilson
 from ..training.weights import load, read_card
@@ -41,13 +42,18 @@ def trained(task: str) -> dict[str, Model]:
     return {card["model"]: load(stem) for stem, card in clean.items() if card["task"] == task}
 
 
+def own_glimpses(name: str, model: Model) -> int | None:
+    """T of the training of a system's model, None where it takes no glimpse."""
+    return model.config.glimpses if "{}" in find_system(name).reads else None
+
+
 def measure_task(task: str, device: str) -> Iterator[dict]:
     """All rows of a task."""
     split = open_split(task, "test", device)
     models = {name: model.to(device) for name, model in trained(task).items()}
     batches = list(split.fixed(IMAGES["glimpses"]))
     for name, model in models.items():
-        own = getattr(model.config, "glimpses", None)
+        own = own_glimpses(name, model)
         for glimpses in sorted({*GLIMPSES, own}) if own else (None,):
             yield row("glimpses", task, name, model, batches, glimpses)
     for side in SIDES:
@@ -56,7 +62,7 @@ def measure_task(task: str, device: str) -> Iterator[dict]:
         images = large.draw(TIMED, 0, 0).images
         costs = measure({name: inference(model, images) for name, model in models.items()}, ROUNDS)
         for name, model in models.items():
-            yield row("sides", task, name, model, enlarged, getattr(model.config, "glimpses", None)) | {"side": side}
+            yield row("sides", task, name, model, enlarged, own_glimpses(name, model)) | {"side": side}
             yield {"part": "seconds", "task": task, "model": name, "side": side, "seconds": costs[name].seconds / TIMED}
 
 
@@ -64,8 +70,7 @@ def row(part: str, task: str, name: str, model: Model, batches: Iterable[Batch],
     """What is measured of a model at one setting; "trained" is its own number of glimpses."""
     scores = evaluate(model, batches, glimpses=glimpses)
     return {
-        "part": part, "task": task, "model": name, "glimpses": glimpses,
-        "trained": getattr(model.config, "glimpses", None),
+        "part": part, "task": task, "model": name, "glimpses": glimpses, "trained": own_glimpses(name, model),
         "images": len(scores.labels), "accuracy": round(scores.accuracy, 5),
         "localised": scores.localised and round(scores.localised, 5),
     }  # fmt: skip

@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -82,8 +82,8 @@ def attempt(work: Callable[[Any], Any], place: int, item: Any) -> tuple[int, Any
         except UserError as error:
             return place, Failure(str(error))
         except Exception as error:
-            line = next(iter(str(error).splitlines()), "")
-            return place, Failure(f"{type(error).__name__}: {line}", traceback.format_exc())
+            reason = str(error).partition("\n")[0]
+            return place, Failure(f"{type(error).__name__}: {reason}", traceback.format_exc())
 
 
 def in_processes(work: Callable[[Any], Any], items: Sequence, workers: int) -> Iterator[tuple[int, Any]]:
@@ -125,17 +125,20 @@ def on_cluster(work: Callable[[Any], Any], items: Sequence, address: str) -> Ite
     """On the workers of a cluster. Not by joblib's backend, which waits for ever for what its workers died of."""
     try:
         from distributed import Client, KilledWorker, as_completed
+        from distributed.comm import get_address_host_port
     except ImportError:
         raise UserError("Dask is not installed, get it with pip install 'vsacc[cluster]'.") from None
     try:
+        get_address_host_port(address)  # a client of a wrong one would keep us waiting in the end
         with Client(address, set_as_default=False) as client:
             client.wait_for_workers(1, timeout=IDLE)
             sent = (client.submit(attempt, work, place, item, pure=False) for place, item in enumerate(items))
-            yield from (made for _, made in as_completed(sent, client.loop, with_results=True))
+            yield from (future.result() for future in as_completed(sent, client.loop))
     except KilledWorker as error:
         raise BrokenExecutor from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"no Dask worker answers at {address} ({error}), start one there.") from None
+    except (OSError, ValueError, CancelledError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"no Dask worker answers at {address} ({reason}), start one there.") from None
 
 
 def gpus() -> list[str]:

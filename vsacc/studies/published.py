@@ -1,1 +1,0 @@
-from .table1 import BATCH, EPOCH, PAPER_COST_100  # noqa: F401  on its way out
