@@ -97,8 +97,8 @@ def test_any_other_error_ends_the_study_and_names_the_cell(folder, monkeypatch, 
         raise next(errors)
 
     monkeypatch.setattr(noise, "fit", fail)
-    for told in ("the checkpoint cannot be read", "MemoryError: out of memory"):
-        with pytest.raises(UserError, match=rf"^saccader, trained clean, seed 0 failed: {told}\.$"):
+    for told in ("not made: the checkpoint cannot be read", "failed, MemoryError: out of memory"):
+        with pytest.raises(UserError, match=rf"^saccader, trained clean, seed 0 {told}\.$"):
             run_cells(tiny_cells(), progress=False)
     assert capsys.readouterr().err.count("Traceback") == 1
 

@@ -15,7 +15,6 @@ with, so that a model which only learnt to read dropped pixels does not pass for
 import argparse
 import hashlib
 import json
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -122,7 +121,9 @@ def train_and_test(cell: Cell) -> dict:
     return {**told, "seconds": round(run.seconds, 1), "tests": rows, "made": run.made}
 
 
-def run_cells(cells, workers=1, scheduler=None, progress=True, work=train_and_test) -> list[dict]:
+def run_cells(
+    cells: list[Cell], workers: int = 1, scheduler: str | None = None, progress: bool = True, work=train_and_test
+) -> list[dict]:
     """The results of the cells, in their order; those not kept yet are computed by ``work``, see :func:`compute`.
 
     Raises UserError, which names the cell, where one fails.
@@ -134,8 +135,7 @@ def run_cells(cells, workers=1, scheduler=None, progress=True, work=train_and_te
         for number, made in compute(work, [cells[place] for place in todo], workers, scheduler):
             cell = cells[todo[number]]
             if isinstance(made, Failure):
-                print(made.trace, end="", file=sys.stderr)
-                raise UserError(f"{cell.variant}, seed {cell.job.seed} failed: {made.told.rstrip('.')}.")
+                raise UserError(f"{cell.variant}, seed {cell.job.seed} {made.rstrip('.')}.")
             if "stopped" not in made:
                 write_atomic(CELLS / f"{cell.name}.json", json.dumps(made, indent=1, allow_nan=False) + "\n")
             results[todo[number]] = made

@@ -14,7 +14,6 @@ import argparse
 import json
 import math
 import os
-import sys
 import threading
 import time
 import traceback
@@ -46,11 +45,8 @@ IDLE = 10  # seconds until a worker without work ends
 ALONE = threading.Lock()  # torch's random numbers and its threads are the process's: it makes one thing at a time
 
 
-class Failure(NamedTuple):
-    """An error as text, which travels between processes whatever it was. trace: "" where it is the user's to mend."""
-
-    told: str
-    trace: str = ""
+class Failure(str):
+    """What came of a work that raised an error, in words; an error is not always what another process can read."""
 
 
 def compute(
@@ -80,10 +76,11 @@ def attempt(work: Callable[[Any], Any], place: int, item: Any) -> tuple[int, Any
         try:
             return place, work(item)
         except UserError as error:
-            return place, Failure(str(error))
+            return place, Failure(f"not made: {error}")
         except Exception as error:
+            traceback.print_exc()
             reason = str(error).partition("\n")[0]
-            return place, Failure(f"{type(error).__name__}: {reason}", traceback.format_exc())
+            return place, Failure(f"failed, {type(error).__name__}: {reason}")
 
 
 def in_processes(work: Callable[[Any], Any], items: Sequence, workers: int) -> Iterator[tuple[int, Any]]:
@@ -209,14 +206,14 @@ def run_all(
             bar.update()
             if isinstance(made, Failure):
                 failed += 1
-                print(made.trace, end="", file=sys.stderr)
-                tqdm.write(f"{run.name}: {'failed,' if made.trace else 'not made:'} {made.told}")
-            elif made:
-                if made.weights:
-                    keep_weights(run.job, made, weights / f"{run.name}.safetensors")
-                if made.row:
-                    write_atomic(out / f"{run.name}.json", json.dumps(made.row, indent=1, allow_nan=False) + "\n")
-                tqdm.write(f"{run.name}: {made.told}")
+                made = Made(made)
+            if made is None:
+                continue
+            if made.weights:
+                keep_weights(run.job, made, weights / f"{run.name}.safetensors")
+            if made.row:
+                write_atomic(out / f"{run.name}.json", json.dumps(made.row, indent=1, allow_nan=False) + "\n")
+            tqdm.write(f"{run.name}: {made.told}")
     return failed
 
 
@@ -236,12 +233,11 @@ def select(planned: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
 
     Raises UserError for a word that no name has.
     """
-    words = {word: [run for run in planned if f"-{word}-" in f"-{run.name}-"] for word in only}
-    for word, found in words.items():
-        if not found:
-            names = ", ".join(sorted({name for run in planned for name in (run.job.task, run.job.model)}))
-            raise UserError(f"nothing planned is called {word!r}, choose from: {names}.")
-    return [run for run in planned if not only or any(run in found for found in words.values())]
+    found = {word: [run for run in planned if f"-{word}-" in f"-{run.name}-"] for word in only}
+    for word in (word for word, runs in found.items() if not runs):
+        names = ", ".join(sorted({name for run in planned for name in (run.job.task, run.job.model)}))
+        raise UserError(f"nothing planned is called {word!r}, choose from: {names}.")
+    return [run for run in planned if not only or any(run in runs for runs in found.values())]
 
 
 def summary(runs: Sequence[Status]) -> str:
