@@ -4,6 +4,7 @@ import os
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -21,12 +22,11 @@ class Site(ThreadingHTTPServer):
 
 class Request(SimpleHTTPRequestHandler):
     def do_GET(self):
-        wanted, path = self.headers.get("Range"), self.translate_path(self.path)
+        wanted, path = self.headers.get("Range"), Path(self.translate_path(self.path))
         self.server.asked.append((self.path, wanted))
-        if not os.path.isfile(path):
+        if not path.is_file():
             return self.send_error(404)
-        with open(path, "rb") as file:
-            content = file.read()
+        content = path.read_bytes()
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
         self.send_response(206 if wanted else 200)
         self.send_header("Content-Length", str(len(content) - start))
@@ -34,10 +34,8 @@ class Request(SimpleHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()
         body = content[start:]
-        if self.server.cut:
-            self.server.cut -= 1
-            body = body[: len(body) // 2]
-        self.wfile.write(body)
+        self.wfile.write(body[: len(body) // 2] if self.server.cut else body)
+        self.server.cut = max(self.server.cut - 1, 0)
 
     def log_message(self, *_):
         pass

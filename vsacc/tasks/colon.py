@@ -29,10 +29,8 @@ from .standin import Standin
 
 CLASSES = ("no epithelium", "epithelium")
 FOLDER = DOWNLOADS / "colon"
-COUNT, SIDE, FOLDS = 100, 500, 10  # images as published, pixels of their sides
+COUNT, SIDE, FOLDS = 100, 500, 10  # of images as published, of their sides in pixels, of the cross-validation
 ORDER = 41  # of the images before they are dealt: this stream's purpose among all that derive from one seed
-CELLS = re.compile(r"img(\d+)_epithelial\.mat")
-HELP = "vsacc prepare colon"
 WHERE = "register at warwick.ac.uk/fac/cross_fac/tia/data/crchistolabelednucleihe for CRCHistoPhenotypes_2016_04_28.zip"
 SIZES = {"quick": (256, (40, 0, 0)), "laptop": (512, (COUNT, 0, 0)), "paper": (512, (COUNT, 0, 0))}
 STANDIN = Standin("colon", "colon cancer histopathology", dict.fromkeys(CLASSES, 1), (None, 0), SIZES)
@@ -52,7 +50,7 @@ def parametrised(fold: str) -> Task:
     def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
         return open_photographs(
             split, device, profile, FOLDER, STANDIN.open,
-            lambda: HELP if any(FOLDER.rglob("*_epithelial.mat")) else None,
+            lambda: "vsacc prepare colon" if any(FOLDER.rglob("*_epithelial.mat")) else None,
             lambda labels: [roles.get(dealt, "train") for dealt in folds_of(labels)],
         )  # fmt: skip
 
@@ -64,32 +62,30 @@ TASK = replace(parametrised("0"), name="colon")
 
 def folds_of(labels: Sequence[int]) -> list[int]:
     """The fold of each image, 0 to 9: stratified, so every fold has its tenth of each class, up to one image."""
-    rng, order = np.random.default_rng(derive(0, ORDER)), []
-    for label in range(len(CLASSES)):  # one class after the other is dealt to the folds in turn
-        order += rng.permutation(np.flatnonzero(np.array(labels) == label)).tolist()
-    return (np.argsort(order) % FOLDS).tolist()
+    rng, labels = np.random.default_rng(derive(0, ORDER)), np.asarray(labels)
+    # One class after the other is dealt to the folds in turn.
+    order = [rng.permutation(np.flatnonzero(labels == label)) for label in range(len(CLASSES))]
+    return (np.argsort(np.concatenate(order)) % FOLDS).tolist()
 
 
 def index(root: Path) -> list[Photo]:
-    """The images of a folder in the order of their numbers.
-
-    Raises UserError where there are none, one is there twice, or the cells of one cannot be read.
-    """
-    found = sorted((int(match[1]), path) for path in root.rglob("*.mat") if (match := CELLS.fullmatch(path.name)))
+    """The images of a folder in the order of their numbers. Raises UserError where there are none, one is there twice,
+    or the cells of one cannot be read."""
+    matches = ((re.fullmatch(r"img(\d+)_epithelial\.mat", path.name), path) for path in root.rglob("*.mat"))
+    found = sorted((int(match[1]), path) for match, path in matches if match)
     if not found:
         raise UserError(f"{root} has no Classification/img1/img1_epithelial.mat and so on, {WHERE}, unpack it there.")
     for (number, path), (after, _) in pairwise(found):
         if number == after:
             raise UserError(f"{path.name} is below {root} more than once, take the others away.")
-    images = [(f"img{number}", path.with_name(f"img{number}.bmp"), path) for number, path in found]
-    return [Photo(name, image, int(count_cells(path) > 0), "train") for name, image, path in images]
+    return [Photo(f"img{n}", path.with_name(f"img{n}.bmp"), int(count_cells(path) > 0), "train") for n, path in found]
 
 
 def count_cells(path: Path) -> int:
     """How many middles of cells a file holds. Raises UserError where it is damaged or holds something else."""
-    from scipy.io import loadmat  # here: only this file of all that trains needs SciPy
+    from scipy.io import loadmat  # here, with the decoders: to train, none is needed
 
-    from ..images.develop import one_sentence_of  # here: no decoder of photographs is needed to train
+    from ..images.develop import one_sentence_of
 
     with one_sentence_of(path):
         cells = loadmat(path)["detection"]

