@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from vsacc.studies.plan import Planned
 from vsacc.studies.table1 import by_task, group
 
 from vsacc import systems, tasks
@@ -159,7 +160,7 @@ def test_a_new_system_and_a_new_task_are_a_file_each(toys):
     run = fit(make_job("bright", "laptop", "toy"), progress=False)
     row = result(run)
     assert row["test_accuracy"] == 1.0 and row["protocol"].startswith("bright or dark")
-    found = group({"bright-toy-laptop-seed0": row}, [("bright", "toy", "laptop", 0)])  # tabulated
+    found = group({"bright-toy-laptop-seed0": row}, [Planned(run.job)])  # tabulated
     assert by_task(found) == {"bright": {"toy": {"laptop": [1.0]}}}
     from vsacc.figures.results import systems as drawn
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from ..reading import PooledLikelihood
-from ..saccader import Config, Model, Output, Question, make_crop_network
+from ..reading import PooledLikelihood, Question
+from ..saccader import Config, Model, Output, make_crop_network
 from ..sampler import Images, proxy
 from . import GREY, System
 from .noise import Corruption

@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from ..saccader import Config, Output, Question, Reader, random_places, seeded_by
+from ..reading import Question
+from ..saccader import Config, Output, Reader, random_places, seeded_by
 from ..sampler import Images, proxy
 from . import BLACK, System
 from .saccader import CHANGES, SIZES

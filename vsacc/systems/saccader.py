@@ -1,6 +1,7 @@
 """Variational saccading as a system: its sizes, what each task changes, and the paper's own choices as a variant."""
 
-from ..saccader import Config, Model, Question, Saccader
+from ..reading import Question
+from ..saccader import Config, Model, Saccader
 from . import ORANGE, VERMILION, System, Variant
 from .noise import Corruption
 

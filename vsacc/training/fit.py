@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from ..local.paths import RUNS, UserError, check_writable
 from ..local.record import provenance
 from ..loss import correct, lower_bound
-from ..tasks import Batch, Recipe, Split, derive, open_split
+from ..tasks import Batch, Recipe, Split, derive, find_task, open_split
 from .evaluation import evaluate, spread
 from .jobs import Job, build, make_job
 from .processes import launch, part_of, rank_and_world
@@ -220,8 +220,10 @@ def read_checkpoint(fabric, path: Path, state: dict) -> dict:
 
 def result(run: Run) -> dict:
     """Evaluate a finished run on the fixed test set: everything its JSON and its card hold."""
-    job = run.job
+    job, question = run.job, find_task(run.job.task).question
     test = open_split(job.task, "test", next(run.model.parameters()).device, job.profile)
+    # What a folder's classes are, only the folder knows, and a card may travel without it.
+    classes = {"classes": list(question.classes), "many": question.many} if ":" in job.task else {}
     scores = evaluate(run.model, test.fixed(job.recipe.evaluated))
     return {
         "task": job.task, "model": job.model, "profile": job.profile, "seed": job.seed,
@@ -230,7 +232,7 @@ def result(run: Run) -> dict:
         "test_accuracy": round(scores.accuracy, 5), "localised": scores.localised and round(scores.localised, 5),
         "iou": scores.iou and round(scores.iou, 4), "scale": scores.scale and round(scores.scale, 4),
         "log_y": round(scores.log_y, 4),
-        "protocol": f"{test.protocol}; {len(scores.labels)} fixed test images",
+        "protocol": f"{test.protocol}; {len(scores.labels)} fixed test images", **classes,
         **run.made, "evaluated_at": provenance()["revision"],
         "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,
     }  # fmt: skip

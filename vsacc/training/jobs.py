@@ -55,8 +55,9 @@ def make_job(
     profile, learned, system = resolve_profile(profile), find_task(task), known_system(model)
     if refusal := system.refuses(learned.video):
         raise UserError(f"{refusal}, choose another task than {task} or another system.")
-    sizes = replace(system.configure(task, profile), **{"channels": learned.channels} | (config or {}))
-    training = replace(learned.recipes[profile], **system.recipe_changes(task, profile) | (recipe or {}))
+    kind = task.partition(":")[0]  # a fold, or a folder, is learned as its data set is
+    sizes = replace(system.configure(kind, profile), **{"channels": learned.channels} | (config or {}))
+    training = replace(learned.recipes[profile], **system.recipe_changes(kind, profile) | (recipe or {}))
     return Job(task, model, profile, seed, sizes, training)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..local.paths import WEIGHTS, UserError, write_atomic
+from ..reading import Question
 from ..saccader import Model
 from ..tasks import Recipe, find_task
 from .jobs import Job, known_system
@@ -64,7 +65,8 @@ def job_of(card: dict) -> Job | None:
 def load(name: str | Path) -> Model:
     """A trained model in evaluation, ready to look.
 
-    Its ``card`` says what it is and how it did, ``classes`` are the names of its classes, ``task`` is that it learned.
+    Its ``card`` says what it is and how it did, ``classes`` are the names of its classes, ``task`` is that it learned,
+    ``many`` whether they are questions of yes or no.
 
     Args:
         name: of weights that come with vsacc, such as "one_digit-laptop-seed0", or the path of a .safetensors file.
@@ -73,10 +75,13 @@ def load(name: str | Path) -> Model:
     """
     path = Path(name) if Path(name).suffix == ".safetensors" else WEIGHTS / f"{name}.safetensors"
     card = read_card(path)
-    config, task = read_config(card), find_task(card["task"])
-    model = known_system(card["model"]).build(config, task.question)
+    config, names = read_config(card), card.get("classes")
+    question = (
+        Question(torch.arange(len(names)), tuple(names), card["many"]) if names else find_task(card["task"]).question
+    )
+    model = known_system(card["model"]).build(config, question)
     load_into(model, config, path)
-    model.card, model.task, model.classes = card, task.name, tuple(card.get("classes") or task.question.classes)
+    model.card, model.task, model.classes, model.many = card, card["task"], question.classes, question.many
     return model.eval()
 
 
