@@ -77,7 +77,9 @@ def load(name: str | Path) -> Model:
     card = read_card(path)
     config, names = read_config(card), card.get("classes")
     question = (
-        Question(torch.arange(len(names)), tuple(names), card["many"]) if names else find_task(card["task"]).question
+        Question(torch.arange(len(names)), tuple(names), card.get("many", False))
+        if names
+        else find_task(card["task"]).question
     )
     model = known_system(card["model"]).build(config, question)
     load_into(model, config, path)
