@@ -17,14 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Rectangle
 from PIL import Image
 
-from .saccades import EXTENT, apart, frame_glimpse
+from .saccades import EXTENT, corners, frame_glimpse, show
 from .style import ACCENT, RIGHT, WRONG, step_colour, subplots
 
 BARS = 10  # classes shown: all where there are no more, else the likeliest
 WIDTHS = (1.0, 0.74, 0.74, 0.7)  # of a row's axes
 SAID = 0.72  # width of the words beside a row on paper
-SIGMAS = 2  # half axes of the ellipse of q(z)
-COLOURS = 128  # of a film's palette
 
 
 class Scene:
@@ -34,9 +32,10 @@ class Scene:
         self.axes = axes
         self.image = grey_image(axes, 255)
         self.frames, self.numbers, self.spreads = [], [], []
-        for colour in (step_colour(step, steps) for step in range(steps)):
+        for step in range(steps):
+            colour = step_colour(step, steps)
             self.frames.append(axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, edgecolor=colour)))
-            self.numbers.append(axes.text(0, 0, "", color=colour, fontsize=10, weight="bold", va="top"))
+            self.numbers.append(axes.text(0, 0, str(step + 1), color=colour, fontsize=10, weight="bold", va="top"))
             self.spreads.append(axes.add_patch(Ellipse((0, 0), 1, 1, fill=False, edgecolor=colour, linewidth=1)))
 
     def update(self, picture: Any, look: Any, step: int) -> None:
@@ -44,23 +43,16 @@ class Scene:
         self.image.set_data(picture.small)
         self.axes.set_aspect(np.clip(height / width, 1 / 3, 3))
         self.axes.title.set_text(plain(picture.title))
+        for artist in (*self.frames, *self.numbers, *self.spreads):
+            artist.set_visible(False)
         where = np.empty((0, 3)) if look.where is None else look.where
-        corners = apart(np.clip(where[:, 1:] - where[:, :1] + 0.04, -0.97, 0.88))
-        for k, (frame, number, spread) in enumerate(zip(self.frames, self.numbers, self.spreads, strict=True)):
-            taken = k <= step and k < len(where)
-            frame.set_visible(taken)
-            number.set_visible(taken)
-            spread.set_visible(taken and look.mean is not None)
-            if not taken:
-                continue
-            s, x, y = where[k]
-            frame.set_bounds(x - s, y - s, 2 * s, 2 * s)
-            frame.set(linewidth=2.4 if k == step else 1.3, linestyle="--" if look.placed[k] else "-")
-            number.set_text(str(k + 1))
-            number.set_position(corners[k])
+        for k, ((s, x, y), corner) in enumerate(zip(where[: step + 1], corners(where), strict=False)):
+            self.frames[k].set(visible=True, bounds=(x - s, y - s, 2 * s, 2 * s))
+            self.frames[k].set(linewidth=2.4 if k == step else 1.3, linestyle="--" if look.placed[k] else "-")
+            self.numbers[k].set(visible=True, position=corner)
             if look.mean is not None:
-                spread.set_center(look.mean[k, 1:])
-                spread.width, spread.height = 2 * SIGMAS * look.sigma[k]
+                width, height = 4 * look.sigma[k]
+                self.spreads[k].set(visible=True, center=look.mean[k, 1:], width=width, height=height)
 
 
 class Bars:
@@ -85,12 +77,11 @@ class Bars:
             bar.set_width(p)
             name.set_text(plain(self.classes[index]) if posterior.any() else "")
             name.set(color=RIGHT if index in true else "black", weight="bold" if index in true else "normal")
-            value.set_text(f"{p:.2f}" if p >= 0.005 else "")
-            value.set_x(p + 0.03)
+            value.set(text=f"{p:.2f}" if p >= 0.005 else "", x=p + 0.03)
 
 
 class Row:
-    """One step: image with frames, glimpse, the same place in the proxy, class posterior."""
+    """One step, 0 the first: image with frames, glimpse, the same place in the proxy, class posterior."""
 
     def __init__(self, axes: Sequence[Axes], steps: int, classes: Sequence[str]):
         scene, self.seen, self.blurred, bars = axes
@@ -100,7 +91,6 @@ class Row:
         self.seen.spines[:].set(visible=True, linewidth=3)
 
     def update(self, picture: Any, look: Any, step: int) -> None:
-        """Show ``step`` (0 is the first) of a look at a picture."""
         self.scene.update(picture, look, step)
         self.seen.set_visible(look.glimpses is not None)
         self.blurred.set_visible(look.proxy is not None)
@@ -127,7 +117,7 @@ class Panel:
         self.row, self.canvas = Row(axes, steps, classes), FigureCanvasAgg(figure)
 
     def png(self, picture: Any, look: Any, step: int) -> bytes:
-        """The row of ``step`` (0 is the first) as a PNG file."""
+        """The row of a step as a PNG file."""
         self.row.update(picture, look, step)
         buffer = BytesIO()
         # light compression: it halves the time a slider takes to answer
@@ -146,8 +136,8 @@ def steps(picture: Any, look: Any, classes: Sequence[str], count: int) -> Figure
         said.text(0, 0.97, terms(look, step), va="top", family="monospace", fontsize=8.5, linespacing=1.35)
         right = np.array_equal(look.said[step], picture.truth)
         colour = "black" if picture.truth is None else RIGHT if right else WRONG
-        called = plain(named(look.said[step], classes))
-        said.text(0, 0.05, f"says {called}", color=colour, va="bottom", fontsize=11, weight="bold")
+        called = f"says {plain(named(look.said[step], classes))}"
+        said.text(0, 0.05, called, color=colour, va="bottom", fontsize=11, weight="bold")
     return figure
 
 
@@ -157,19 +147,16 @@ def survey(picture: Any, where: np.ndarray, shares: np.ndarray, called: np.ndarr
     shares (side, side), p(truth) by the centre of the moved glimpse, rows down y; called (side, side), the class.
     """
     figure, (image, chance, calls) = subplots(10, 3.5, 1, 3)
-    grey_image(image, 255).set_data(picture.small)
-    image.set_title(plain(picture.title))
-    shown = chance.imshow(shares, extent=EXTENT, vmin=0, vmax=1, cmap="cividis")
-    figure.colorbar(shown, ax=chance, shrink=0.85)
+    show(image, picture.small, plain(picture.title))
+    figure.colorbar(chance.imshow(shares, extent=EXTENT, vmin=0, vmax=1), ax=chance, shrink=0.85)
     chance.set_title(f"p({plain(classes[picture.truth])}) by the place of glimpse {len(where)}")
     kinds, ranks = np.unique(called, return_inverse=True)
     calls.imshow(ranks.reshape(called.shape), extent=EXTENT, cmap="Pastel2", vmin=0, vmax=max(len(kinds) - 1, 7))
     calls.set_title("what it says from there")
     for kind in kinds:
-        y, x = np.argwhere(called == kind).T
-        nearest = np.hypot(x - x.mean(), y - y.mean()).argmin()  # its cell that is the nearest to its centre of mass
-        place = (np.array([x[nearest], y[nearest]]) + 0.5) * 2 / len(called) - 1
-        calls.text(*place, plain(classes[kind]), ha="center", va="center", fontsize=9)
+        cells = np.argwhere(called == kind)
+        y, x = cells[np.hypot(*(cells - cells.mean(0)).T).argmin()]  # the nearest to their centre of mass
+        calls.text(*(np.array([x, y]) + 0.5) * 2 / len(called) - 1, plain(classes[kind]), ha="center", va="center")
     for axes in (image, chance, calls):
         axes.set(xticks=[], yticks=[])
         for step, place in enumerate(where):
@@ -183,14 +170,11 @@ def hero(picture: Any, look: Any, classes: Sequence[str]) -> Figure:
     figure, axes = subplots(7.6 + 1.5 * count, 3.1, 1, count + 3, width_ratios=[1.5, *[0.9] * (count + 2)])
     image, proxy, *seen, bars = axes
     Scene(image, count).update(picture, look, count - 1)
-    image.set_title(f"image x, {width} x {height} pixels", fontsize=11)
-    coarse = look.proxy[0]
-    grey_image(proxy, 1).set_data(coarse)
-    proxy.set_title(f"proxy c, {len(coarse)} x {len(coarse)},\nwhere to look is decided here", fontsize=10)
+    image.set_title(f"image x, {width} x {height} pixels")
+    coarse = len(look.proxy[0])
+    show(proxy, look.proxy[0], f"proxy c, {coarse} x {coarse},\nwhere to look is decided here")
     for step, axes in enumerate(seen):
-        grey_image(axes, 1).set_data(look.glimpses[step])
-        axes.set_title(f"glimpse {step + 1},\n{side} x {side}", fontsize=10)
-        axes.spines[:].set(visible=True, linewidth=3, color=step_colour(step, count))
+        show(axes, look.glimpses[step], f"glimpse {step + 1},\n{side} x {side}", step_colour(step, count))
     Bars(bars, classes).update(look.posterior[-1], picture.truth)
     bars.set_title(verdict(picture, look, len(look.where) - 1, classes), fontsize=11)
     return figure
@@ -208,10 +192,8 @@ class Film:
         self.canvas, self.classes = FigureCanvasAgg(figure), classes
 
     def frame(self, picture: Any, look: Any, place: np.ndarray, glimpse: np.ndarray, done: int) -> np.ndarray:
-        """One frame, uint8 (height, width, 3), with the gaze at ``place`` = (s, x, y).
-
-        glimpse: what it sees there, (L, L) or (L, L, 3); done: glimpses that have been taken, 0 at first.
-        """
+        """One frame, uint8 (height, width, 3): the gaze at ``place`` = (s, x, y) sees ``glimpse``, (L, L) or (L, L, 3),
+        after ``done`` glimpses, 0 at first."""
         s, x, y = place
         arrived = done > 0 and np.allclose(place, look.where[done - 1])
         self.scene.update(picture, look, done - 1)
@@ -231,16 +213,15 @@ def gif(frames: Sequence[np.ndarray], seconds: Sequence[float]) -> bytes:
     # One palette for all frames, so that what stands still does not flicker and costs nothing.
     some = frames[:: max(len(frames) // 12, 1)]
     resting = [frame for frame, shown in zip(frames, seconds, strict=True) if shown == max(seconds)]
-    palette = Image.fromarray(np.concatenate([*some, *resting])).quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
+    palette = Image.fromarray(np.concatenate([*some, *resting])).quantize(128, Image.Quantize.MAXCOVERAGE)
     first, *rest = (Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
-    buffer = BytesIO()
-    milliseconds = [round(1000 * value) for value in seconds]
-    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, optimize=True)
+    buffer, duration = BytesIO(), [round(1000 * value) for value in seconds]  # in milliseconds
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
     return buffer.getvalue()
 
 
 def terms(look: Any, step: int) -> str:
-    """The bound after ``step`` (0 is the first), in aligned lines."""
+    """The bound after a step, in aligned lines."""
     known = "log p(y | o, z)" if look.kl is not None else "log p(y | o)" if look.where is not None else "log p(y | x)"
     curves = {known: look.log_y, "log p(c | z, h)": look.log_c, "KL(q || p)": look.kl}
     values = {name: curve[step] for name, curve in curves.items() if curve is not None}
@@ -253,7 +234,7 @@ def terms(look: Any, step: int) -> str:
 
 
 def verdict(picture: Any, look: Any, step: int, classes: Sequence[str]) -> str:
-    """What is said after ``step`` (0 is the first)."""
+    """What is said after a step."""
     said, truth = look.said[step], picture.truth
     known = "" if truth is None else ", right" if np.array_equal(said, truth) else f", true {named(truth, classes)}"
     return plain(f"says {named(said, classes)}{known}")
@@ -287,8 +268,7 @@ def bare(axes: Axes) -> None:
 
 def _sheet(count: int, widths: Sequence[float]) -> tuple[Figure, np.ndarray]:
     """A figure of ``count`` rows of axes, laid out once."""
-    width, height = 3.25 * sum(widths), 2.95 * count
-    figure = Figure(figsize=(width, height), layout="none")
-    room = {"left": 0.004, "right": 0.996, "top": 1 - 0.25 / height, "bottom": 0.05 / height}
+    figure = Figure(figsize=(3.25 * sum(widths), 2.95 * count), layout="none")
+    room = {"left": 0.004, "right": 0.996, "top": 1 - 0.085 / count, "bottom": 0.017 / count}
     space = {"width_ratios": widths, "wspace": 0.12, "hspace": 0.12, **room}
     return figure, figure.subplots(count, len(widths), squeeze=False, gridspec_kw=space)

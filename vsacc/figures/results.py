@@ -1,18 +1,16 @@
-"""Figures of notebook 08: every system beside every other. Numbers in, Figure out.
+"""Figures of notebook 08: every system beside every other.
 
-Rows of a budget are those of ``vsacc budget`` with a 95 % interval, "low" and "high".
+Rows of a budget are those of ``vsacc budget``, with a 95 % interval, "low" and "high", of their accuracy.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from .style import BLACK, GREY, Marks, band, label_log, log_x, mark, subplots, used
+from .style import BLACK, GREY, Marks, band, label_log, legend_below, mark, subplots, used
 
 MARKERS = {"laptop": "o", "paper": "D"}  # by profile
-COLUMNS = 3  # panels a row, of all systems
 
 
 def panels(count: int, columns: int, width: float, height: float, **shared: bool) -> tuple[Figure, list[Axes]]:
@@ -23,54 +21,37 @@ def panels(count: int, columns: int, width: float, height: float, **shared: bool
     return figure, used(grid, count)
 
 
-def systems(
-    results: dict[str, dict[str, dict[str, Sequence[float]]]], names: Sequence[str], control: str, marks: Marks
-) -> Figure:
+def systems(results: dict[str, dict[str, dict]], names: Sequence[str], control: str, marks: Marks) -> Figure:
     """A panel per task: a dot per seed, a bar at their mean, a dotted line where the system ``control`` is.
 
-    results: task's title -> system -> profile -> accuracies of the seeds, in 0 .. 1; empty where not run.
-    names: of all systems, from top to bottom.
+    results: task's title -> system -> profile -> accuracies of the seeds; names: of all systems, from top to bottom.
     """
-    figure, grid = panels(len(results), COLUMNS, 3.6, 0.3 * len(names) + 0.6, sharex=True, sharey=True)
-    labels = [mark(marks, name)[2] for name in names]
-    seen = set()
+    figure, grid = panels(len(results), 3, 3.6, 0.3 * len(names) + 0.7, sharey=True)
     for axes, (title, by_system) in zip(grid, results.items(), strict=True):
         for line, name in enumerate(names):
+            colour, _, label = mark(marks, name)
             ran = {profile: values for profile, values in by_system.get(name, {}).items() if len(values)}
-            seen |= ran.keys()
             for number, (profile, values) in enumerate(ran.items()):
-                shift = 0.36 * (number - (len(ran) - 1) / 2)
-                dots(axes, line + shift, values, MARKERS[profile], mark(marks, name)[0], 0.32 / len(ran))
+                y, height = line + 0.36 * (number - (len(ran) - 1) / 2), 0.32 / len(ran)
+                dots = [100 * value for value in values]
+                mean = sum(dots) / len(dots)
+                axes.plot([mean, mean], [y - height, y + height], color=colour, linewidth=1.2)
+                axes.plot(dots, [y] * len(dots), MARKERS[profile], color=colour, alpha=0.65)
+                axes.plot([], [], MARKERS[profile], color=GREY, label=f"a seed, profile {profile}")
+                x, side = (max(dots) + 3, "left") if mean < 85 else (min(dots) - 3, "right")
+                axes.text(x, y, f"{mean:.1f}", va="center", ha=side, fontsize=7.5, color=colour)
                 if name == control:
-                    axes.axvline(100 * sum(values) / len(values), color=BLACK, linestyle=":", linewidth=1, zorder=0)
+                    axes.axvline(mean, color=BLACK, linestyle=":", linewidth=1, zorder=0, label=f"{label}, mean")
             if not ran:
                 behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # the dotted line may pass there
                 axes.text(2, line, "not run", va="center", color=GREY, fontsize=8, bbox=behind)
-        axes.set_title(title, fontsize=9.5)
-        axes.set(yticks=range(len(names)), yticklabels=labels, ylim=(len(names) - 0.4, -0.6), xlim=(0, 112))
-        axes.set_xticks(range(0, 101, 25))
+        axes.set(title=title, xlabel="accuracy, %", xlim=(0, 112), xticks=range(0, 101, 25))
         axes.grid(axis="y")
-        axes.tick_params(axis="y", length=0, labelsize=8.5)
-    for axes in grid[-COLUMNS:]:
-        axes.tick_params(labelbottom=True)
-        axes.set_xlabel("accuracy, %")
-    look = {"color": GREY, "linestyle": ""}
-    handles = [Line2D([], [], marker=MARKERS[p], label=f"a seed, profile {p}", **look) for p in sorted(seen)]
-    label = f"{mark(marks, control)[2]}, mean"
-    handles.append(Line2D([], [], color=BLACK, linestyle=":", linewidth=1, label=label))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        axes.tick_params(axis="y", length=0)
+    grid[0].set_yticks(range(len(names)), [mark(marks, name)[2] for name in names])
+    grid[0].set_ylim(len(names) - 0.4, -0.6)
+    legend_below(figure, 3)
     return figure
-
-
-def dots(axes: Axes, line: float, values: Sequence[float], marker: str, colour: str, height: float) -> None:
-    """Accuracies in 0 .. 1 as markers at the height ``line``, a bar at their mean, which is also written."""
-    scaled = [100 * value for value in values]
-    mean = sum(scaled) / len(scaled)
-    axes.plot([mean, mean], [line - height, line + height], color=colour, linewidth=1.2)
-    axes.plot(scaled, [line] * len(values), marker, color=colour, alpha=0.65, markersize=4.5)
-    place, shift, side = (max(scaled), 5, "left") if mean < 85 else (min(scaled), -5, "right")
-    look = {"va": "center", "ha": side, "fontsize": 7.5, "color": colour}
-    axes.annotate(f"{mean:.1f}", (place, line), (shift, 0), textcoords="offset points", **look)
 
 
 def against_glimpses(rows: list[dict], marks: Marks) -> Figure:
@@ -80,38 +61,35 @@ def against_glimpses(rows: list[dict], marks: Marks) -> Figure:
     ticks = sorted({row["glimpses"] for row in rows if row["glimpses"]})
     for axes, (task, models) in zip(grid, by_task(rows).items(), strict=True):
         for model, mine in models.items():
-            colour = mark(marks, model)[0]
+            colour, _, label = mark(marks, model)
             if mine[0]["glimpses"] is None:
-                axes.axhline(100 * mine[0]["accuracy"], color=colour, linestyle="--")
+                axes.axhline(100 * mine[0]["accuracy"], color=colour, linestyle="--", label=label)
                 continue
-            accuracy(axes, mine, "glimpses", marks)
+            curve(axes, mine, "glimpses", "accuracy", 100, marks)
             for row in (row for row in mine if row["glimpses"] == row["trained"]):
                 axes.plot(row["glimpses"], 100 * row["accuracy"], "o", color=colour, markersize=11, mfc="none")
         axes.set(title=task, xlabel="glimpses", xticks=ticks, ylim=(0, 102))
     grid[0].set_ylabel("accuracy, %")
-    legend(figure, rows, marks, dashed={row["model"] for row in rows if row["glimpses"] is None})
+    legend_below(figure, 5)
     return figure
 
 
 def against_side(sides: list[dict], seconds: list[dict], marks: Marks) -> Figure:
     """Two panels per task: accuracy, and milliseconds of an image, against its side."""
-    taken = by_task(seconds)
     figure, grid = panels(2 * len(by_task(sides)), 2, 5.0, 3.0)
-    ticks = sorted({row["side"] for row in sides})
+    taken = by_task(seconds)
     for left, right, (task, models) in zip(grid[::2], grid[1::2], by_task(sides).items(), strict=True):
         for mine in models.values():
-            accuracy(left, mine, "side", marks)
-        for model, mine in taken.get(task, {}).items():
-            colour, marker, _ = mark(marks, model)
-            at = [row["side"] for row in mine], [1e3 * row["seconds"] for row in mine]
-            right.plot(*at, marker=marker, color=colour)
-        right.set_yscale("log")
-        for axes, label in ((left, "accuracy, %"), (right, "ms per image")):
-            log_x(axes, ticks)
-            axes.set(title=task, xlabel="side of the image, pixels", ylabel=label)
-        left.set_ylim(0, 102)
+            curve(left, mine, "side", "accuracy", 100, marks)
+        for mine in taken.get(task, {}).values():
+            curve(right, mine, "side", "seconds", 1e3, marks)
+        left.set(ylabel="accuracy, %", ylim=(0, 102))
+        right.set(ylabel="ms per image", yscale="log")
         label_log(right.yaxis)
-    legend(figure, sides, marks)
+        for axes in (left, right):
+            axes.set(title=task, xlabel="side of the image, pixels", xscale="log")
+            label_log(axes.xaxis)
+    legend_below(figure, 5)
     return figure
 
 
@@ -123,36 +101,25 @@ def plane(sides: list[dict], seconds: list[dict], marks: Marks) -> Figure:
     ends = sorted({row["side"] for row in sides})
     for axes, (task, models) in zip(grid, by_task(sides).items(), strict=True):
         for model, mine in models.items():
-            at = [(taken.get((task, model, row["side"])), 100 * row["accuracy"]) for row in mine]
-            at = [place for place in at if place[0] is not None]
-            colour, marker, _ = mark(marks, model)
-            growing = [18 + 130 * k / max(len(at) - 1, 1) for k in range(len(at))]
-            axes.plot(*zip(*at, strict=True), linewidth=1, color=colour)
-            axes.scatter(*zip(*at, strict=True), s=growing, marker=marker, color=colour, alpha=0.75)
+            colour, marker, label = mark(marks, model)
+            timed = [row for row in mine if (task, model, row["side"]) in taken]
+            at = [taken[task, model, row["side"]] for row in timed], [100 * row["accuracy"] for row in timed]
+            growing = [18 + 130 * k / max(len(timed) - 1, 1) for k in range(len(timed))]
+            axes.plot(*at, linewidth=1, color=colour)
+            axes.scatter(*at, s=growing, marker=marker, color=colour, alpha=0.75, label=label)
         axes.set(title=f"{task}, {ends[0]} x {ends[0]} to {ends[-1]} x {ends[-1]}", xlabel="ms per image")
         axes.set(xscale="log", ylim=(0, 102))
         label_log(axes.xaxis)
     grid[0].set_ylabel("accuracy, %")
-    legend(figure, sides, marks)
+    legend_below(figure, 5)
     return figure
 
 
-def accuracy(axes: Axes, rows: list[dict], key: str, marks: Marks) -> None:
-    """Accuracy of one model against ``key``, with the interval."""
-    colour, marker, _ = mark(marks, rows[0]["model"])
-    y, low, high = ([100 * row[end] for row in rows] for end in ("accuracy", "low", "high"))
-    band(axes, [row[key] for row in rows], y, low, high, marker=marker, color=colour)
-
-
-def legend(figure: Figure, rows: list[dict], marks: Marks, dashed: Iterable[str] = ()) -> None:
-    """Below the figure, the models of ``rows`` in the order of their marks; a ``dashed`` one has no marker."""
-    models = {row["model"] for row in rows}
-    handles = []
-    for model in [*(name for name in marks if name in models), *sorted(models - marks.keys())]:
-        colour, marker, label = mark(marks, model)
-        line = {"linestyle": "--"} if model in dashed else {"marker": marker}
-        handles.append(Line2D([], [], color=colour, label=label, **line))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5)
+def curve(axes: Axes, rows: list[dict], x: str, y: str, unit: float, marks: Marks) -> None:
+    """What one model's y is against its x, ``unit`` to one, with the interval where there is one."""
+    colour, marker, label = mark(marks, rows[0]["model"])
+    values, low, high = ([unit * row.get(end, row[y]) for row in rows] for end in (y, "low", "high"))
+    band(axes, [row[x] for row in rows], values, low, high, marker=marker, color=colour, label=label)
 
 
 def by_task(rows: list[dict]) -> dict[str, dict[str, list[dict]]]:

@@ -10,13 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-# Okabe and Ito's palette: told apart with any colour vision. Grey, indigo and violet extend it.
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY, INDIGO, VIOLET = (
-    *("#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7"),
-    *("#8a8a8a", "#332288", "#8878d0"),
-)
+# Okabe and Ito's palette: told apart with any colour vision. Grey and indigo extend it.
+BLACK, ORANGE, SKY, GREEN, BLUE = "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2"
+VERMILION, PURPLE, GREY, INDIGO = "#d55e00", "#cc79a7", "#8a8a8a", "#332288"
 
 ACCENT = VERMILION  # where one thing is drawn
 RIGHT, WRONG = "#1a7f37", "#c1121f"  # what a model says
@@ -24,22 +22,16 @@ TRUTH = "#ffd166"  # the dotted boxes of objects
 
 Marks = Mapping[str, tuple[str, str, str]]  # of systems by name: colour, marker, label
 Looks = Mapping[str, tuple[str, str, str]]  # of lines by name: colour, dashes, marker
+Curves = Mapping[str, Sequence[float]]  # values by name
 
 STYLE = {
-    "figure.figsize": (7.0, 3.2),
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "axes.titlesize": 10.5,
-    "axes.labelsize": 10,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.fontsize": 9,
+    "font.size": 9,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.prop_cycle": matplotlib.cycler(color=[VERMILION, BLUE, GREEN, ORANGE, PURPLE, SKY, INDIGO, GREY]),
-    "axes.axisbelow": True,
     "grid.color": "#e6e6e6",
     "lines.linewidth": 1.8,
     "lines.markersize": 4.5,
@@ -55,8 +47,6 @@ def use_style() -> None:
 
 def step_colour(step: int, steps: int) -> str:
     """Colour of saccade ``step`` in 0 .. steps - 1: purple first, yellow last; bright enough for frames on an image."""
-    if not 0 <= step < steps:
-        raise ValueError(f"step must be in 0 .. {steps - 1}, not {step}")
     return to_hex(matplotlib.colormaps["plasma"](0.45 + 0.47 * step / max(steps - 1, 1)))
 
 
@@ -67,7 +57,7 @@ def mark(marks: Marks, name: str) -> tuple[str, str, str]:
 
 def subplots(width: float, height: float, rows: int = 1, columns: int = 1, **more: Any) -> tuple[Figure, Any]:
     """A figure of width x height inches and its axes: one, or an array of them."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height))
     return figure, figure.subplots(rows, columns, **more)
 
 
@@ -78,9 +68,9 @@ def used(grid: np.ndarray, count: int) -> list[Axes]:
     return list(grid.flat[:count])
 
 
-def band(axes: Axes, x: Sequence, y: Sequence, low: Sequence, high: Sequence, dashes: str = "-", **look: Any) -> None:
+def band(axes: Axes, x: Sequence, y: Sequence, low: Sequence, high: Sequence, **look: Any) -> None:
     """A line and around it, from low to high, a pale band."""
-    (line,) = axes.plot(x, y, dashes, **look)
+    (line,) = axes.plot(x, y, **look)
     axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
 
 
@@ -89,34 +79,26 @@ def lines(axes: Axes, x: Sequence, curves: Mapping[str, Sequence], looks: Looks,
     for name, values in curves.items():
         colour, dashes, marker = looks[name]
         table = np.atleast_2d(values)
-        look = {"color": colour, "marker": marker, "label": name, **more}
-        band(axes, x, table.mean(0), table.min(0), table.max(0), dashes, **look)
-
-
-def both(axes: Axes, x: Sequence, curves: Mapping[str, Sequence], colour: str) -> None:
-    """Two lines of one thing, the second one dashed and pale."""
-    for (name, values), dashes, opacity in zip(curves.items(), ("o-", "s--"), (1, 0.6), strict=True):
-        axes.plot(x, values, dashes, color=colour, alpha=opacity, label=name)
-
-
-def log_x(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic x axis that is labelled at ``values`` alone."""
-    axes.set_xscale("log")
-    axes.set_xticks(values, [f"{value:g}" for value in values])
-    axes.minorticks_off()
+        look = {"color": colour, "linestyle": dashes, "marker": marker, "label": name, **more}
+        band(axes, x, table.mean(0), table.min(0), table.max(0), **look)
 
 
 def label_log(axis: Axis) -> None:
     """At least three labels on a logarithmic axis, however little it spans. Call it when all is drawn."""
     low, high = sorted(axis.get_view_interval())
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high))
-    if ((powers >= low) & (powers <= high)).sum() >= 3:
-        return  # matplotlib's own do
-    few, many = np.outer(powers, (1, 2, 5)).ravel(), MaxNLocator(6, steps=(1, 2, 5, 10)).tick_values(low, high)
-    inside = [ticks[(ticks >= low) & (ticks <= high)] for ticks in (few, many)]
-    ticks = inside[0] if len(inside[0]) >= 3 else inside[1]
-    axis.set_ticks(ticks, [f"{tick:.6g}" for tick in ticks])
+    for locator in (LogLocator(), LogLocator(subs=(1, 2, 5)), MaxNLocator(6, steps=(1, 2, 5, 10))):
+        ticks = [tick for tick in locator.tick_values(low, high) if low <= tick <= high]
+        if len(ticks) >= 3:
+            break
+    axis.set_ticks(ticks, [f"{tick:,.6g}" for tick in ticks])
     axis.set_minor_formatter(NullFormatter())
+
+
+def legend_below(figure: Figure, columns: int) -> None:
+    """One legend for all panels, with every label once."""
+    drawn = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
+    handles = {label: handle for pairs in drawn for handle, label in pairs}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns)
 
 
 def to_png(figure: Figure) -> bytes:
