@@ -11,7 +11,7 @@ PAPER_SIZE = Config(
 )  # fmt: skip
 SIZES = {"quick": Config(), "laptop": Config(), "paper": PAPER_SIZE}
 CHANGES = {
-    # A sign of the stand-in fills a glimpse of scale .04 to .09; the published ones .02 to .08.
+    # The published signs fill a glimpse of scale .02 to .08.
     "speed_limits": {"glimpses": 3, "size": 48, "proxy": 64, "grey": 0.5, "scale": (0.06, 0.12, 0.3)},
     # The published patches of 27 pixels are glimpses of scale .054.
     "colon": {"glimpses": 10, "size": 48, "grey": 0.5, "likelihood": "pooled", "scale": (0.05, 0.1, 0.3)},
