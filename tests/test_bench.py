@@ -48,10 +48,8 @@ def test_contenders_see_the_same():
 
 
 def test_cost_goes_through_the_same_command(run, monkeypatch):
-    rows, asked = [{"name": "saccader", "side": 8}], []
-    monkeypatch.setitem(bench.BENCHMARKS, "cost", (lambda profile: asked.append(profile) or rows, str))
-    assert run("cost", "laptop") == (rows, f"{rows}\n")
-    assert asked == ["laptop"]
+    monkeypatch.setitem(bench.BENCHMARKS, "cost", (lambda profile: [{"asked": profile}], str))
+    assert run("cost", "laptop") == ([{"asked": "laptop"}], "[{'asked': 'laptop'}]\n")
 
 
 def test_an_epoch_of_training_and_what_cannot_run_here(run, digits, monkeypatch):

@@ -1,20 +1,23 @@
-"""The cost benchmark: what it compares is comparable, its ratios and words are what they say. Nothing timed is asserted."""
+"""The cost benchmark: what it compares is comparable, its ratios are what they say. Nothing timed is asserted."""
 
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vsacc.saccader import Config, Saccader
-from vsacc.sampler import build_pyramid
+from vsacc.saccader import Config, Model, Output, Saccader
+from vsacc.sampler import build_pyramid, glimpse, proxy
 from vsacc.studies import bench, cost, cost_scaling, roofline, step_time
-from vsacc.studies.cost import AT_ONCE, CONTENDERS, TASK, Size
+from vsacc.studies.cost import AT_ONCE, CLASSES, CONTENDERS, TASK, Size
 from vsacc.studies.measure import Cost
+from vsacc.studies.roofline import Count, Counted, Peaks, count, least_times, nearest_and_farthest, peaks
 from vsacc.systems import all_systems, resnet
 from vsacc.systems.attention_sampling import AttentionConfig
 from vsacc.systems.dram import DramConfig
 from vsacc.systems.ram import RamConfig
+from vsacc.systems.resnet import CropsConfig, CropsResNet, WholeConfig, WholeResNet
 
 KEYS = {"part", "name", "method", "mode", "side", "channels", "batch", "seconds", "bytes", "ratio"}
 TINY = Config(hidden=16, features=12, proxy_widths=(4, 8), crop_widths=(8, 8), glimpses=3)
@@ -45,14 +48,13 @@ def rows():
         patch.setattr(roofline, "COPIED", {"cpu": 2**16, "cuda": 2**16})
         patch.setattr(cost, "SMALL", 48)
         patch.setattr(cost_scaling, "IN_MEMORY", 100)  # the last side comes from a store
-        return bench.cost("quick")
+        made = bench.cost("quick")
+        return {part: [row for row in made if row["part"] == part] for part in bench.PARTS}
 
 
 def test_every_system_is_compared_under_the_names_of_table_1(monkeypatch):
-    assert list(CONTENDERS)[0] == "saccader" and {each.system.name for each in CONTENDERS.values()} == {
-        *SMALL, "resnet18", "resnet18_144",
-    }  # fmt: skip
-    assert {"attention sampling", "RAM", "DRAM", "whole image", "144 crops, checkpointed"} < set(CONTENDERS)
+    names = ["saccader", "attention sampling", "DRAM", "RAM", "whole image"]
+    assert list(CONTENDERS) == [*names, "144 crops, checkpointed", "144 crops, naive"]
     assert [name for name in CONTENDERS if CONTENDERS[name].heavy] == ["whole image", "144 crops, naive"]
     assert CONTENDERS["attention sampling"].make(3, view=64).config.view == 64
     new = replace(all_systems()["ram"], name="new", label="a new one")
@@ -61,29 +63,24 @@ def test_every_system_is_compared_under_the_names_of_table_1(monkeypatch):
 
 
 def test_rows(rows):
-    assert all(row.keys() >= KEYS for row in rows if row["part"] != "floor")
-    assert all(row["seconds"] > 0 and row["bytes"] > 0 for row in rows if row["part"] == "table")
-    expected = [
+    assert all(row.keys() >= KEYS for part in ("table", "sides", "parts") for row in rows[part])
+    assert all(row["seconds"] > 0 and row["bytes"] > 0 for row in rows["table"])
+    assert [(row["side"], row["channels"], row["mode"], row["name"]) for row in rows["table"]] == [
         (side, channels, mode, name)
         for side, channels, some in ((64, 3, CONTENDERS), (64, 1, ["saccader"]), (48, 1, AT_ONCE))
-        for mode in ("inference", "training")
+        for mode in cost.WORK
         for name in some
     ]
-    table = bench.of_part(rows, "table")
-    assert [(row["side"], row["channels"], row["mode"], row["name"]) for row in table] == expected
-    sides = bench.of_part(rows, "sides")
-    assert [(row["side"], row["store"]) for row in sides[:: len(AT_ONCE) + 1]] == [
-        (64, False), (96, False), (128, True),
-    ]  # fmt: skip
-    assert {row["name"] for row in sides} == {*AT_ONCE, "glimpse"}
-    for mode in ("inference", "training"):
-        shares = [row["share"] for row in bench.of_part(rows, "parts") if row["mode"] == mode and row["share"]]
-        assert sum(shares) == pytest.approx(1)
+    assert [(row["name"], row["side"], row["store"]) for row in rows["sides"]] == [
+        (name, side, side == 128) for side in SIZE.sides for name in (*AT_ONCE, "glimpse")
+    ]
+    for mode in cost.WORK:
+        assert sum(row["share"] or 0 for row in rows["parts"] if row["mode"] == mode) == pytest.approx(1)
 
 
 def test_every_colour_row_has_a_floor(rows):
-    table = [row for row in bench.of_part(rows, "table") if row["channels"] == 3]
-    for row, timed in zip(bench.of_part(rows, "floor"), table, strict=True):
+    table = [row for row in rows["table"] if row["channels"] == 3]
+    for row, timed in zip(rows["floor"], table, strict=True):
         assert all(row[key] == timed[key] for key in ("name", "mode", "side", "seconds"))
         assert row["over"] == row["seconds"] / row["floor"]
         assert row["flops"] > 0 and row["moved"] > timed["resident"] / row["batch"]
@@ -91,16 +88,13 @@ def test_every_colour_row_has_a_floor(rows):
 
 def test_memory_of_the_rows(rows):
     """What is exact: memory of weights, and that a saccader's does not grow with the image."""
-    large = [row for row in bench.of_part(rows, "table") if row["side"] == 64]
-    table = {(row["name"], row["mode"], row["channels"]): row for row in large}
+    table = {(row["name"], row["mode"]): row for row in rows["table"] if row["channels"] == 3}
     for mode, copies in (("inference", 1), ("training", 3)):
-        row = table["144 crops, naive", mode, 3]
+        row = table["144 crops, naive", mode]
         assert 0 < row["resident"] - 4 * copies * row["parameters"] < 0.01 * row["resident"]  # batch norm's buffers
         assert row["bytes"] > row["resident"]
-    crops = [table[f"144 crops, {way}", "training", 3]["bytes"] for way in ("checkpointed", "naive")]
-    assert crops[0] <= crops[1]
-    in_memory = [row for row in bench.of_part(rows, "sides") if not row["store"]]
-    held = {name: [row["bytes"] for row in in_memory if row["name"] == name] for name in AT_ONCE}
+    assert table["144 crops, checkpointed", "training"]["bytes"] <= table["144 crops, naive", "training"]["bytes"]
+    held = {name: [row["bytes"] for row in rows["sides"] if row["name"] == name] for name in AT_ONCE}
     assert held["whole image"][1] > held["whole image"][0]
     # 64 and 96 pixels have levels of 32 and 48, the most a proxy ever reads: a few kilobytes apart
     for name in ("saccader", "attention sampling", "RAM", "DRAM"):
@@ -108,33 +102,24 @@ def test_memory_of_the_rows(rows):
 
 
 def test_shown(rows):
-    text = bench.cost_text(rows)
+    text = bench.cost_text([row for part in rows.values() for row in part])
     assert "144 crops, checkpointed" in text and "decoder and KL" in text
-    assert text.count("\n") + 1 == len(rows) + 4 + len(AT_ONCE) + 1  # and four headings, and the exponents
-    heading, first, *_ = cost.text_table(bench.of_part(rows, "floor"), roofline.ROOFLINE).splitlines()
-    assert len(heading) == len(first) and heading.split()[2:4] == ["GFLOP", "MB"]
+    lines = sum(map(len, rows.values())) + len(rows) + len(AT_ONCE) + 1  # a heading for each part, and the exponents
+    assert text.count("\n") + 1 == lines
 
 
-def test_ratios_by_hand():
-    def row(seconds, batch, total):
-        return {"seconds": seconds, "batch": batch, "bytes": total, "resident": 100}
-
-    first, other, absent = cost.with_ratios([row(0.5, 2, 140), row(3.0, 1, 700), row(None, None, None)])
-    assert (first["ratio"], first["memory_ratio"]) == (1, 1)
-    assert (other["ratio"], other["memory_ratio"]) == (6, 30)  # 600 bytes an image against 20
-    assert (absent["ratio"], absent["memory_ratio"]) == (None, None)
-
-
-def test_what_does_not_fit_is_not_run(monkeypatch):
+def test_what_does_not_fit_is_not_run_and_images_are_compared_not_batches(monkeypatch):
     shrink(monkeypatch)
-    monkeypatch.setattr("vsacc.studies.measure.free_bytes", lambda: 0.0)
-    made = cost.table(CONTENDERS, 64, 1, (2, 2), SIZE)
-    rows = {row["name"]: row for row in made if row["mode"] == "training"}
-    assert rows["saccader"]["seconds"] and rows["144 crops, checkpointed"]["seconds"]
-    for name in ("144 crops, naive", "whole image"):
-        assert rows[name]["seconds"] is None and rows[name]["ratio"] is None
-        assert rows[name]["why"] == "not run: batch 2 needs more memory than is free"
-        assert cost.text_table([rows[name]]).endswith(rows[name]["why"])
+    counts = iter([4, 2, 4, 2])
+    monkeypatch.setattr(cost, "largest_batch", lambda make, batch, smallest, needed: None if needed else next(counts))
+    monkeypatch.setattr(cost, "measure", lambda works, *_: dict.fromkeys(works, Cost(6.0, 80, 1)))
+    first, other, absent = cost.table(("saccader", "RAM", "whole image"), 64, 1, (4, 4), SIZE)[3:]
+    assert first["seconds"] == 1.5 and first["bytes"] == first["resident"] + 80
+    assert (first["ratio"], first["memory_ratio"], first["why"]) == (1, 1, None)
+    assert (other["ratio"], other["memory_ratio"]) == (2, 2)
+    assert (absent["seconds"], absent["ratio"], absent["memory_ratio"]) == (None, None, None)
+    assert absent["why"] == "not run: batch 2 needs more memory than is free"
+    assert cost.text_table([absent]).endswith(absent["why"])
 
 
 def test_what_would_take_too_long_is_not_run(monkeypatch):
@@ -183,7 +168,7 @@ def test_the_parts_make_the_model(config, training):
     torch.testing.assert_close(logits, whole.logits)
 
 
-def test_a_part_runs_backward_and_leaves_no_gradient():
+def test_a_part_runs_backward_and_leaves_no_gradient_and_a_step_moves_the_weights():
     """Every weight of the model is reached by the backward pass of some part."""
     model = Saccader(TINY, TASK.question)
     images = build_pyramid(torch.randint(0, 256, (2, 1, 100, 100), dtype=torch.uint8))
@@ -193,18 +178,121 @@ def test_a_part_runs_backward_and_leaves_no_gradient():
     with torch.no_grad():
         parts = step_time.split(model, images)
     for part in parts.values():
-        step_time.forward_backward(model, *part)()
+        step_time.forward_backward(model, *part)
     assert reached == set(model.parameters())
     assert all(parameter.grad is None for parameter in model.parameters())
-
-
-def test_a_training_step_moves_the_weights():
-    model = Saccader(TINY, TASK.question)
-    step = cost.training(model, build_pyramid(torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)))
+    step = cost.training(model, images)
     before = model.crop[-2].weight.clone()
     step()
     assert not torch.equal(model.crop[-2].weight, before)
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+LOGITS = 4 * CLASSES  # bytes an image
+
+
+class Stack(Model):
+    """A 3 x 3 convolution of 8 x 8 pixels of one channel to 2, and a linear layer on the 128 values."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 2, 3, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(128, CLASSES))
+
+    def forward(self, images):
+        return Output(self.layers(proxy(images, 8)), None, None, {})
+
+
+CONVOLUTION, LINEAR = 2 * 64 * 2 * 9, 2 * 128 * CLASSES
+AVERAGE = 2 * (8 * 16 * 16 + 8 * 16 * 8)  # 16 x 16 pixels to 8 x 8, one axis after the other
+WEIGHTS = 4 * (2 * 9 + 2 + 128 * CLASSES + CLASSES)
+
+
+def test_operations_and_bytes_by_hand():
+    ahead = count(Stack(), "inference", 16, 1)
+    assert ahead == (CONVOLUTION + LINEAR + AVERAGE, 16 * 16 + LOGITS, WEIGHTS)
+    # Backward, a layer has as many operations for its weights and as many for its input; pixels want no gradient.
+    both = count(Stack(), "training", 16, 1)
+    assert both.flops == 2 * CONVOLUTION + 3 * LINEAR + AVERAGE
+    assert both.read == ahead.read
+    assert both.resident == 2 * 3 * WEIGHTS  # weights and two moments, there and back
+
+
+def test_a_glimpse_reads_as_many_bytes_as_its_docstring_says():
+    images = Counted(*build_pyramid(torch.zeros(2, 3, 256, 256, dtype=torch.uint8)))
+    glimpse(images, torch.tensor([[[0.3, 0, 0], [0.9, 0.1, 0]]] * 2), 16)
+    assert images.read == 2 * 2 * 8 * 16**2 * 3
+
+
+@pytest.mark.parametrize(("made", "config"), [(WholeResNet, WholeConfig()), (CropsResNet, CropsConfig(chunk=None))])
+def test_a_resnet_is_counted_without_being_run(monkeypatch, made, config):
+    """Shapes alone give the same counts as pixels do."""
+    shrink(monkeypatch)
+    model, twin = made(config, TASK.question), made(config, TASK.question)
+    shapes = count(model, "training", 64, 1)
+    monkeypatch.setattr(roofline, made.__name__, Stack)  # now nobody takes it for a ResNet
+    assert count(twin, "training", 64, 1) == shapes
+    assert [next(each.parameters()).device.type for each in (model, twin)] == ["meta", "cpu"]
+
+
+def test_checkpointing_runs_the_crops_once_more(monkeypatch):
+    shrink(monkeypatch)
+    ahead, naive, chunks, few = (
+        count(CropsResNet(CropsConfig(1, chunk), TASK.question), mode, 64, 1)
+        for chunk in (None, 2)
+        for mode in ("inference", "training")
+    )
+    assert chunks == ahead
+    assert few.flops - naive.flops == pytest.approx(ahead.flops, rel=0.02)  # less the layers after the last norm
+    assert few.read - LOGITS == 2 * (naive.read - LOGITS)
+
+
+def test_what_looks_at_a_few_places_has_as_much_to_do_at_any_side():
+    small, large = (count(Saccader(TINY, TASK.question), "inference", side, 1) for side in (256, 4096))
+    assert small == large
+    more = count(Saccader(replace(TINY, glimpses=5), TASK.question), "inference", 256, 1)
+    assert more.read - small.read == 2 * 8 * 32**2
+
+
+@pytest.mark.parametrize(
+    ("flops", "moved", "floor", "bound"), [(400, 10, 4.0, "operations"), (400, 100, 10.0, "bytes")]
+)
+def test_the_floor_is_the_longer_of_two_times(monkeypatch, flops, moved, floor, bound):
+    monkeypatch.setattr(roofline, "count", lambda *_: Count(flops, moved - 4, 16))
+    known = {"name": "saccader", "method": "saccader", "mode": "inference", "side": 16, "channels": 1, "batch": 4}
+    (row,) = least_times([known | {"seconds": 40.0}, known | {"seconds": None}], Peaks(100, 10))
+    assert (row["floor"], row["bound"], row["moved"]) == (floor, bound, moved)  # a batch shares what is resident
+    assert row["over"] == 40 / floor and row["intensity"] == flops / moved
+    # Under a roof of min(peak, intensity x bandwidth), the distance to it is the same factor.
+    assert min(100, row["intensity"] * 10) / (flops / 40) == pytest.approx(row["over"])
+
+
+def test_peaks(monkeypatch):
+    """The clock says one second for every call: the peaks are the operations and the bytes themselves."""
+    precision, done = torch.get_float32_matmul_precision(), []
+    few = {"SIDE": dict.fromkeys(("cpu", "cuda"), 32), "COPIED": dict.fromkeys(("cpu", "cuda"), 1024), "ROUNDS": 2}
+    for name, value in (few | {"seconds_of": lambda work: done.append(work()) or 1.0}).items():
+        monkeypatch.setattr(roofline, name, value)
+    assert peaks() == (2 * 32**3, 2 * 1024)
+    assert torch.equal(done[0], done[1]) and done[0].shape == (32, 32) and done[-1].eq(1).all()
+    assert torch.get_float32_matmul_precision() == precision
+
+
+def test_nearest_and_farthest():
+    keys = ("name", "mode", "flops", "seconds", "over", "bound", "peak_flops", "peak_bandwidth")
+    rows = [
+        ("saccader", "inference", 4e8, 0.02, 2.5, "operations"),
+        ("RAM", "inference", 1e6, 0.01, 50.0, "bytes"),
+        ("whole image", "inference", 4e11, 10.0, 1.25, "operations"),
+        ("saccader", "training", 1.2e9, 0.1, 4.0, "bytes"),
+        ("RAM", "training", 3e6, 0.03, 60.0, "bytes"),
+    ]
+    told = nearest_and_farthest([dict(zip(keys, (*row, 5e10, 1e10), strict=True)) for row in rows])
+    machine, inference, training = told.splitlines()
+    assert "50 GFLOP/s and 10 GB/s; below 5 operations a byte" in machine
+    assert "nearest to its floor is *whole image* (1.25 times), farthest from it *RAM* (50 times)" in inference
+    assert "2.5 times its floor, which operations set" in inference
+    assert inference.endswith("The *whole image*: 1,000 times its operations, 500 times its time.")
+    assert "4 times its floor, which bytes set" in training and "whole image" not in training
 
 
 def row(name, mode, seconds, ratio=1.0, **more):
@@ -220,14 +308,11 @@ TABLE = [
 ]
 
 
-def test_rows_as_text():
+def test_rows_as_text_and_against_the_saccader():
     heading, first, _, third, last = cost.text_table(TABLE).splitlines()
-    assert heading.split()[-4:] == ["x", "time", "x", "memory"] and len(heading.rstrip()) == len(first)
+    assert heading.split()[-4:] == ["x", "time", "x", "memory"] and len(heading) == len(first)
     assert third.split() == ["whole", "image", *"inference 3 2 7 300 1,500 1 150 3".split()]
     assert last.endswith("not run: no memory")
-
-
-def test_against_the_saccader():
     assert cost.against_the_saccader(TABLE).splitlines()[2:] == [
         "- *whole image*: inference **150 times** the time and 3 times the memory beyond weights; "
         "training not run: no memory."

@@ -17,37 +17,27 @@ def test_peak_bytes_counts_what_is_held_at_once():
     assert 3500 <= measure.peak_bytes(work) < 4400
 
 
-def test_the_process_keeps_its_stderr(capfd):
+def test_only_the_work_is_heard_on_stderr(capfd):
     measure.peak_bytes(lambda: os.write(2, b"from the work"))
     os.write(2, b", and after it")
     assert capfd.readouterr().err == "from the work, and after it"
 
 
-def scripted(monkeypatch, seconds):
-    """seconds_of returns what is scripted for each work, whose calls are listed."""
-    calls = []
+def test_medians_of_calls_in_turn_until_a_budget_ends(monkeypatch):
+    scripts = {"a": [9.0, 1.0, 5.0, 2.0], "b": [9.0, 4.0, 4.0, 4.0], "slow": [11.0], "middling": [3.0, 4.0, 6.0]}
+    calls = []  # of what seconds_of is scripted for
 
     def seconds_of(work):
         calls.append(work())
-        return seconds[calls[-1]].pop(0)
+        return scripts[calls[-1]].pop(0)
 
     monkeypatch.setattr(measure, "seconds_of", seconds_of)
     monkeypatch.setattr(measure, "peak_bytes", lambda work: work() or 7)
-    return calls
-
-
-def test_medians_of_calls_in_turn(monkeypatch):
-    calls = scripted(monkeypatch, {"a": [9.0, 1.0, 5.0, 2.0], "b": [9.0, 4.0, 4.0, 4.0]})
     costs = measure.measure({"a": lambda: "a", "b": lambda: "b"}, rounds=3, budget=50)
     assert calls == ["a", "b"] * 4
-    assert costs["a"] == (2.0, 7, 3) and costs["b"] == (4.0, 7, 3)
-
-
-def test_a_budget_ends_the_calls(monkeypatch):
-    scripted(monkeypatch, {"slow": [11.0], "middling": [3.0, 4.0, 6.0]})
+    assert costs == {"a": (2.0, 7, 3), "b": (4.0, 7, 3)}
     costs = measure.measure({"slow": lambda: "slow", "middling": lambda: "middling"}, rounds=5, budget=10)
-    assert costs["slow"] == (11.0, 7, 1)  # the first call is all there is
-    assert costs["middling"] == (5.0, 7, 2)
+    assert costs == {"slow": (11.0, 7, 1), "middling": (5.0, 7, 2)}  # the slow one's first call is all there is
 
 
 def test_a_cpu_is_spared_what_it_cannot_hold(monkeypatch):

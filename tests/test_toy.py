@@ -20,11 +20,6 @@ def model():
     return toy.make_toy()
 
 
-@pytest.fixture(scope="module")
-def coarse():
-    return toy.make_toy(points=33, reach=2.0)
-
-
 @pytest.fixture
 def dice():
     return torch.Generator().manual_seed(3)
@@ -80,20 +75,15 @@ def test_the_gap_is_the_kl_to_the_true_posterior(model):
         assert bound < exact
         assert (exact - bound).item() == pytest.approx(toy.divergence(model, q, posterior).item(), abs=1e-8)
         assert toy.bound(model, q).item() == pytest.approx(bound.item(), abs=1e-8)
-
-
-def test_no_gap_where_glimpses_tell_nothing(model):
+    # and there is none where glimpses tell nothing
     blind = replace(model, logits=torch.zeros_like(model.logits))  # the posterior is the prior, a Gaussian
     assert toy.bound(blind, PRIOR).item() == pytest.approx(toy.log_likelihood(blind).item(), abs=1e-9)
     assert toy.log_likelihood(blind).item() == pytest.approx(-math.log(toy.CLASSES), abs=1e-9)
 
 
-def test_sampled_bound_agrees_with_quadrature(model, dice):
+def test_sampled_bounds_agree_with_quadrature_rise_with_k_and_stay_below(model, dice):
     for q in (NEAR, PRIOR):
         assert errors(toy.log_weights(model, q, COUNT, dice), toy.bound(model, q)) < 4
-
-
-def test_k_sample_bounds_rise_and_stay_below(model, dice):
     exact = toy.log_likelihood(model)
     log_w = toy.log_weights(model, PRIOR, 8 * COUNT, dice)
     rows = [toy.k_sample(log_w, k) for k in (1, 4, 16, 64)]
@@ -109,8 +99,7 @@ def test_exact_gradient_by_finite_differences(model):
     flat = torch.cat([NEAR.mean, NEAR.sigma.log()])
 
     def bound(values):
-        q = Normal(values[:2], values[2:].exp())
-        return toy.bound(model, q)
+        return toy.bound(model, Normal(values[:2], values[2:].exp()))
 
     steps = 1e-5 * torch.eye(4, dtype=torch.float64)
     slopes = torch.stack([(bound(flat + step) - bound(flat - step)) / 2e-5 for step in steps])
@@ -121,18 +110,15 @@ def test_gradients_are_unbiased(model, dice):
     for q in (NEAR, normal(0.0, 0.3)):
         exact = toy.exact_gradient(model, q)
         assert (errors(toy.pathwise_gradient(model, q, COUNT, dice), exact) < 4).all()
-        assert (errors(toy.score_gradient(model, q, COUNT, dice), exact) < 4).all()
-        assert (errors(toy.score_gradient(model, q, COUNT, dice, baseline=-1.5), exact) < 4).all()
+        for baseline in (0.0, -1.5):
+            assert (errors(toy.score_gradient(model, q, COUNT, dice, baseline), exact) < 4).all()
 
 
 def spread(model, q, dice) -> list[float]:
     """Variance of the slope in the mean: pathwise, score function, score function with its mean reward as baseline."""
     reward = toy.expectation(model, q, model.log_y).item()
-    rows = (
-        toy.pathwise_gradient(model, q, COUNT, dice),
-        toy.score_gradient(model, q, COUNT, dice),
-        toy.score_gradient(model, q, COUNT, dice, reward),
-    )
+    rows = [toy.pathwise_gradient(model, q, COUNT, dice)]
+    rows += [toy.score_gradient(model, q, COUNT, dice, baseline) for baseline in (0.0, reward)]
     return [row[:, :2].var(0).sum().item() for row in rows]
 
 
@@ -175,7 +161,8 @@ def test_pairs_against_a_double_sum():
     assert toy.pair_bound(tiny, q1, q2).item() == pytest.approx((share[0] @ belief.log() @ share[1] - kl).item())
 
 
-def test_two_saccades_and_one_label(coarse, dice):
+def test_two_saccades_and_one_label(dice):
+    coarse = toy.make_toy(points=33, reach=2.0)
     single, pair = toy.log_likelihood(coarse), toy.pair_log_likelihood(coarse)
     assert single < pair < 0
     for q in (PRIOR, normal(list(toy.BAR), 0.2)):

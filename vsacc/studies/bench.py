@@ -1,9 +1,7 @@
 """``vsacc bench``: time and memory, measured side by side in one run, printed as ratios.
 
-The cost benchmark has four tables of rows in one list, told apart by "part": "table", the right half of Table 1
-(:mod:`vsacc.studies.cost`); "floor", how far above the machine's limits its times lie (:mod:`vsacc.studies.roofline`);
-"sides", against the image's side (:mod:`vsacc.studies.cost_scaling`); and "parts", where the time of a saccader goes
-(:mod:`vsacc.studies.step_time`). :mod:`vsacc.studies.measure` says what is measured and how.
+Cost has four tables of rows in one list, told apart by "part": "table", the right half of Table 1; "floor", how far
+above the machine's limits its times lie; "sides", against the image's side; "parts", where the time of a saccader goes.
 """
 
 import json
@@ -29,15 +27,10 @@ def cost(profile: str = "auto") -> list[dict]:
     return [*rows, *small(size), *limits, *against_side(size), *time_shares(size)]
 
 
-def of_part(rows: list[dict], part: str) -> list[dict]:
-    """The rows of one of PARTS."""
-    return [row for row in rows if row["part"] == part]
-
-
 def cost_text(rows: list[dict]) -> str:
     """A table for each part, and the fitted exponents of the side."""
-    told = [text_table(of_part(rows, part), keys) for part, keys in PARTS.items()]
-    for name, fitted in slopes(of_part(rows, "sides")).items():
+    told = [text_table((row for row in rows if row["part"] == part), keys) for part, keys in PARTS.items()]
+    for name, fitted in slopes([row for row in rows if row["part"] == "sides"]).items():
         fits = [f"{key} {'not fitted' if value is None else f'{value:+.2f}'}" for key, value in fitted.items()]
         told.append(f"exponents of the side, {name}: {', '.join(fits)}")
     return "\n".join(told)

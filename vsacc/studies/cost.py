@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
 from ..loss import lower_bound
 from ..saccader import Config, Model
@@ -20,9 +19,8 @@ from ..systems import System, all_systems
 from ..systems.resnet import GRID, crop_grid
 from ..tasks import ALL_PIXELS
 from ..tasks.cluttered import IDENTIFICATION_2528 as TASK
-from .measure import Work, largest_batch, measure, peak_bytes
-from .published import EPOCH
-from .tables import number
+from .measure import DEVICE, Work, largest_batch, measure, peak_bytes
+from .table1 import EPOCH, number
 
 CLASSES = len(TASK.question.classes)
 PRINTED = {  # the paper's own column at 2528 x 2528: parameters, bytes at batch 160, seconds per epoch
@@ -86,16 +84,13 @@ class Contender(NamedTuple):
 
 
 def contenders() -> dict[str, Contender]:
-    """Every system by the names of Table 1's rows, the saccader first, whoever reads every pixel last.
-
-    Controls are left out: whatever is built from the saccader's configuration is a saccader without one of its parts.
-    """
+    """Every system by the names of Table 1's rows, the saccader first, whoever reads every pixel last; without the
+    controls, which are built from the saccader's configuration and are saccaders that lack a part."""
     found = {}
     for system in sorted(all_systems().values(), key=lambda each: (each.name != "saccader", each.reads == ALL_PIXELS)):
-        if system.config is Config and system.name != "saccader":
-            continue
-        for name, changes in ROWS.get(system.name, {system.label: {}}).items():
-            found[name] = Contender(system, changes, system.reads == ALL_PIXELS and not changes.get("chunk"))
+        if system.config is not Config or system.name == "saccader":
+            for name, changes in ROWS.get(system.name, {system.label: {}}).items():
+                found[name] = Contender(system, changes, system.reads == ALL_PIXELS and not changes.get("chunk"))
     return found
 
 
@@ -115,10 +110,10 @@ def small(size: Size) -> list[dict]:
 
 
 def table(names: Iterable[str], side: int, channels: int, batches: tuple[int, int], size: Size) -> list[dict]:
-    """A row per mode and contender of ``names``, measured in turn; the first is the one that ratios refer to.
+    """A row per mode and contender of ``names``, measured in turn. "ratio" is a multiple of the first's seconds per
+    image, "memory_ratio" of its bytes per image that are not resident.
 
-    batches: in inference and in training; halved for a contender that does not fit. One that never does has a row with
-    seconds None.
+    batches: in inference and in training; halved for a contender that does not fit. One that never does is not run.
     """
     made = []
     for mode, batch in zip(WORK, batches, strict=True):
@@ -128,7 +123,7 @@ def table(names: Iterable[str], side: int, channels: int, batches: tuple[int, in
         smallest = 2 if mode == "training" else 1  # batch norm cannot train on one image
         for name in names:
             contender = CONTENDERS[name]
-            model = contender.make(channels).to(images.flat.device).train(mode == "training")
+            model = contender.make(channels).to(DEVICE).train(mode == "training")
 
             def work_of(count: int, mode=mode, model=model, images=images) -> Work:
                 return WORK[mode](model, images._replace(flat=images.flat[:count]))
@@ -142,29 +137,22 @@ def table(names: Iterable[str], side: int, channels: int, batches: tuple[int, in
             if count:
                 works[name] = work_of(count)
         costs = measure(works, size.rounds, size.budget, f"{mode}, side {side}" if size.progress else None)
+        first, first_cost = next((row, costs.get(name)) for name, row in rows.items())
         for name, row in rows.items():
             cost = costs.get(name)
             row |= {"seconds": cost and cost.seconds / row["batch"], "bytes": cost and cost.bytes + row["resident"]}
             row |= {"epoch_seconds": cost and EPOCH * row["seconds"], "calls": cost and cost.calls}
             row |= {"why": None if cost else f"not run: batch {smallest} needs more memory than is free"}
-        made += with_ratios(list(rows.values()))
+            share = cost and first_cost and first["batch"] / row["batch"]  # so that images are compared, not batches
+            row["ratio"] = share and share * cost.seconds / first_cost.seconds
+            row["memory_ratio"] = share and share * cost.bytes / first_cost.bytes
+        made += rows.values()
     return made
 
 
 def random_images(batch: int, channels: int, side: int) -> Pyramid:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
-    return build_pyramid(torch.randint(0, 256, (batch, channels, side, side), dtype=torch.uint8, device=device))
-
-
-def with_ratios(rows: list[dict]) -> list[dict]:
-    """Add to each row its multiple of the first: "ratio" of seconds per image, "memory_ratio" of the bytes per image
-    that are not resident; None where a row was not run."""
-    ran = [row["seconds"] and (row["seconds"], (row["bytes"] - row["resident"]) / row["batch"]) for row in rows]
-    for row, costs in zip(rows, ran, strict=True):
-        ratios = [ours / first for ours, first in zip(costs, ran[0], strict=True)] if costs and ran[0] else (None, None)
-        row["ratio"], row["memory_ratio"] = ratios
-    return rows
+    return build_pyramid(torch.randint(0, 256, (batch, channels, side, side), dtype=torch.uint8, device=DEVICE))
 
 
 def inference(model: Model, images: Images) -> Work:
@@ -199,7 +187,7 @@ def adam(model: Model) -> torch.optim.Optimizer:
 WORK: dict[str, Callable[[Model, Images], Work]] = {"inference": inference, "training": training}  # by mode
 
 
-def resident_bytes(model: nn.Module, mode: str) -> int:
+def resident_bytes(model: Model, mode: str) -> int:
     """Weights and buffers, and in training Adam's two moments."""
     weights = sum(p.nbytes for p in model.parameters())
     return weights * (3 if mode == "training" else 1) + sum(b.nbytes for b in model.buffers())
@@ -207,10 +195,10 @@ def resident_bytes(model: nn.Module, mode: str) -> int:
 
 def bytes_a_crop(mode: str, images: Pyramid) -> float:
     """Memory that one crop takes in ResNet-18, from a few: what holding all of them will need."""
-    (batch, channels), device = images.shape, images.flat.device
-    model = CONTENDERS["144 crops, naive"].make(channels).to(device).train(mode == "training")
+    batch, channels = images.shape
+    model = CONTENDERS["144 crops, naive"].make(channels).to(DEVICE).train(mode == "training")
     count = max(1, 8 // batch)
-    rows, cols = (places[:count].to(device) for places in crop_grid(*images.sizes[0]))
+    rows, cols = (places[:count].to(DEVICE) for places in crop_grid(*images.sizes[0]))
     with torch.set_grad_enabled(mode == "training"):  # then what the backward pass would need stays in memory
         return peak_bytes(lambda: model.features(images, rows, cols)) / (count * batch)
 
@@ -220,9 +208,8 @@ def text_table(rows: Iterable[dict], keys: str = TABLE) -> str:
     columns = {key: COLUMNS.get(key, (key, None)) for key in [*keys.split(), "why"]}
     lines = [[heading for heading, _ in columns.values()]]
     for row in rows:
-        there = {key: row.get(key) for key in columns}
-        told = [number(there[key], unit) if unit else f"{there[key]}" for key, (_, unit) in columns.items()]
-        lines.append(["" if value is None else text for value, text in zip(there.values(), told, strict=True)])
+        values = [(row.get(key), unit) for key, (_, unit) in columns.items()]
+        lines.append(["" if it is None else number(it, unit) if unit else str(it) for it, unit in values])
     first, *widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(f"{name:{first}}  {'  '.join(map(str.rjust, cells, widths))}".rstrip() for name, *cells in lines)
 

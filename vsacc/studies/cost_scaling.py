@@ -5,6 +5,7 @@ Sides beyond ``IN_MEMORY`` are read from a store on disk, mapped into memory, as
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..images.store_writing import write_strips
 from ..local.paths import RUNS, check_writable
 from ..sampler import Images, build_pyramid, glimpse
 from .cost import AT_ONCE, CONTENDERS, Size, inference, random_images, resident_bytes
-from .measure import SHARE, Cost, Work, free_bytes, measure
+from .measure import DEVICE, SHARE, Cost, Work, free_bytes, measure
 
 IN_MEMORY = 10_000  # largest side that is held in memory
 STRIP = 256  # rows of random pixels made at once
@@ -34,9 +35,8 @@ def against_side(size: Size) -> list[dict]:
     Whoever holds all pixels is not run where its last side says that one call may take more than ``limit`` seconds or
     more memory than is free; then seconds are None and "why" is a sentence.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    models = {name: CONTENDERS[name].make(1).to(device).eval() for name in AT_ONCE}
-    where = torch.tensor([[[0.3, x, y] for x in (-0.5, 0.5) for y in (-0.5, 0.5)]], device=device)
+    models = {name: CONTENDERS[name].make(1).to(DEVICE).eval() for name in AT_ONCE}
+    where = torch.tensor([[[0.3, x, y] for x in (-0.5, 0.5) for y in (-0.5, 0.5)]], device=DEVICE)
     last: dict[str, tuple[int, Cost]] = {}
     rows = []
     for side in size.sides:
@@ -66,10 +66,9 @@ def stored(side: int, progress: bool = True) -> Iterator[Images]:
     check_writable(RUNS)
     tops = tqdm(range(0, side, STRIP), f"writing {side} x {side}", leave=False, disable=not progress)
     strips = (torch.randint(0, 256, (1, min(STRIP, side - top), side), dtype=torch.uint8) for top in tops)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     with TemporaryDirectory(dir=RUNS, prefix="bench-") as folder:
         write_strips(folder, strips, (1, side, side), "random pixels")
-        yield open_store(folder).images(torch.zeros(1, dtype=torch.long, device=device))
+        yield open_store(folder).images(torch.zeros(1, dtype=torch.long, device=DEVICE))
 
 
 def reason(last: tuple[int, Cost] | None, side: int, limit: float) -> str | None:
@@ -100,27 +99,29 @@ def slopes(rows: list[dict]) -> dict[str, dict[str, float | None]]:
 
 
 def sampler() -> list[dict]:
-    """Glimpses forward and backward, against cast-to-float + grid_sample: a row per contender and side of the image, and
-    one for each side on disk; seconds and bytes are those of a batch."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    """Glimpses forward and backward, against cast-to-float + grid_sample: a row per contender and side, and one for
+    each side on disk; seconds and bytes are those of a batch."""
     rng = torch.Generator().manual_seed(0)
     low, extent = torch.tensor([0.05, -0.5, -0.5]), torch.tensor([0.2, 1.0, 1.0])
-    where = (low + extent * torch.rand(BATCH, STEPS, 3, generator=rng)).to(device)
+    where = (low + extent * torch.rand(BATCH, STEPS, 3, generator=rng)).to(DEVICE)
     made = []  # name, side, batch, cost, resident bytes, the cost that ratios refer to
     for side in tqdm(SIDES, desc="image side"):
-        images = torch.randint(0, 256, (BATCH, 1, side, side), dtype=torch.uint8, generator=rng).to(device)
+        images = torch.randint(0, 256, (BATCH, 1, side, side), dtype=torch.uint8, generator=rng).to(DEVICE)
         pyramid, floats = build_pyramid(images), images.float() / 255
-        contenders = {  # name: work, bytes that stay resident for it
-            OURS: (looks(where, lambda w, p=pyramid: glimpse(p, w, SIZE)), pyramid.flat.nbytes),
-            "glimpse, image alone": (looks(where, lambda w, i=images: glimpse(i, w, SIZE)), images.nbytes),
-            "grid_sample, floats kept": (looks(where, lambda w, f=floats: plain(f, w)), floats.nbytes),
-            "cast + grid_sample": (looks(where, lambda w, i=images: plain(i.float() / 255, w)), images.nbytes),
+        contenders = {  # name: glimpses, bytes that stay resident for them
+            OURS: (partial(glimpse, pyramid, size=SIZE), pyramid.flat.nbytes),
+            "glimpse, image alone": (partial(glimpse, images, size=SIZE), images.nbytes),
+            "grid_sample, floats kept": (partial(plain, floats), floats.nbytes),
+            "cast + grid_sample": (lambda w, i=images: plain(i.float() / 255, w), images.nbytes),
         }
-        costs = measure({name: work for name, (work, _) in contenders.items()}, ROUNDS)
+        works = {name: partial(forward_backward, where, look) for name, (look, _) in contenders.items()}
+        costs = measure(works, ROUNDS)
         made += [(name, side, BATCH, costs[name], kept, costs[OURS]) for name, (_, kept) in contenders.items()]
     with ExitStack() as stack:  # one small and one huge image, both mapped from a store, in turn
-        on_disk = {side: stack.enter_context(stored(side)) for side in STORED}
-        works = {side: looks(where[:1], lambda w, i=images: glimpse(i, w, SIZE)) for side, images in on_disk.items()}
+        works = {}
+        for side in STORED:
+            images = stack.enter_context(stored(side))
+            works[side] = partial(forward_backward, where[:1], partial(glimpse, images, size=SIZE))
         costs = measure(works, STORED_ROUNDS)
     made += [(MAPPED, side, 1, cost, 0, costs[STORED[0]]) for side, cost in costs.items()]
     return [
@@ -130,14 +131,10 @@ def sampler() -> list[dict]:
     ]
 
 
-def looks(where: Tensor, pixels: Callable[[Tensor], Tensor]) -> Work:
-    """Forward and backward of STEPS glimpses: what one training step asks of the sampler."""
-
-    def work() -> None:
-        leaf = where.clone().requires_grad_()
-        pixels(leaf).sum().backward()
-
-    return work
+def forward_backward(where: Tensor, pixels: Callable[[Tensor], Tensor]) -> None:
+    """What one training step asks of the sampler, for STEPS glimpses."""
+    leaf = where.clone().requires_grad_()
+    pixels(leaf).sum().backward()
 
 
 def plain(floats: Tensor, where: Tensor) -> Tensor:

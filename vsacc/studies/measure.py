@@ -17,6 +17,7 @@ import torch
 from tqdm.auto import tqdm
 
 Work = Callable[[], object]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where everything is measured
 SHARE = 0.8  # of the free memory that work may be expected to need
 
 

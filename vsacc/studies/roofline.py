@@ -24,8 +24,8 @@ from ..saccader import Model
 from ..sampler import Pyramid, pyramid_sizes
 from ..systems.resnet import GRID, CropsResNet, WholeResNet
 from .cost import CLASSES, CONTENDERS, WORK, resident_bytes
-from .measure import seconds_of
-from .tables import number
+from .measure import DEVICE, seconds_of
+from .table1 import number
 
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product shows the peak
 COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes, more than any cache holds
@@ -70,10 +70,9 @@ def peaks() -> Peaks:
 
     Convolutions of a GPU may round to TF32 where torch lets them, and then so may the product.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    side, kept = SIDE[device], torch.get_float32_matmul_precision()
-    factor, product = torch.rand(side, side, device=device), torch.empty(side, side, device=device)
-    source = torch.ones(COPIED[device], dtype=torch.uint8, device=device)
+    side, kept = SIDE[DEVICE], torch.get_float32_matmul_precision()
+    factor, product = torch.rand(side, side, device=DEVICE), torch.empty(side, side, device=DEVICE)
+    source = torch.ones(COPIED[DEVICE], dtype=torch.uint8, device=DEVICE)
     target = torch.zeros_like(source)
     torch.set_float32_matmul_precision("high" if torch.backends.cudnn.allow_tf32 else "highest")
     try:
@@ -109,9 +108,7 @@ def least_times(rows: Iterable[dict], best: Peaks) -> list[dict]:
     "bound" by operations or bytes, "floor" in seconds per image, "over" how many times as long it took, and the peaks
     it was compared with."""
     made = []
-    for row in rows:
-        if row["seconds"] is None:
-            continue
+    for row in (row for row in rows if row["seconds"] is not None):
         known = {key: row[key] for key in ("name", "method", "mode", "side", "channels", "batch", "seconds")}
         model = CONTENDERS[row["name"]].make(row["channels"])
         flops, read, resident = count(model, row["mode"], row["side"], row["channels"])

@@ -1,9 +1,8 @@
 """Where the time of a step goes, and how long an epoch of training takes.
 
-The first runs the parts of a saccader one by one on what each is given inside the model. The second says in which
-precision to train, and whether compiling the model pays: each contender is the training itself
-(:func:`vsacc.training.fit.train_step` on images drawn on the device), STEPS steps of it without waiting for the device
-in between, timed in turn. An epoch is as many images as the paper's.
+The first runs the parts of a saccader one by one on what each is given inside the model. The second, in every precision
+and compiled or not, runs the training itself (:func:`vsacc.training.fit.train_step` on images drawn on the device),
+STEPS steps without waiting for the device in between. An epoch is as many images as the paper's.
 """
 
 import copy
@@ -23,11 +22,10 @@ from ..training.jobs import Job, make_job
 from ..training.processes import launch
 from ..vrnn import Normal, kl_normal
 from .cost import CONTENDERS, WORK, Size, adam, random_images
-from .measure import Work, measure
-from .published import EPOCH
+from .measure import DEVICE, Work, measure
+from .table1 import EPOCH
 
 STEPS = 5  # of training in one timed call
-PRECISIONS = ("32-true", "bf16-mixed")
 EPOCHS = {  # batch by task, None for the recipe's; compiled or not, which takes minutes a model on a CPU; timed calls
     "quick": ({"identification": 4}, (False,), 1),
     "laptop": ({"identification": 128, "identification_2528": 8}, (False,), 5),
@@ -42,12 +40,12 @@ def time_shares(size: Size) -> list[dict]:
     side, batch = size.parts
     images, rows = random_images(batch, 1, side), []
     for mode in ("inference", "training"):
-        model = CONTENDERS["saccader"].make(1).to(images.flat.device).train(mode == "training")
+        model = CONTENDERS["saccader"].make(1).to(DEVICE).train(mode == "training")
         with torch.no_grad():
             parts = split(model, images)
         works = {name: torch.no_grad()(partial(*part)) for name, part in parts.items()}
         if mode == "training":
-            works = {name: forward_backward(model, *part) for name, part in parts.items()}
+            works = {name: partial(forward_backward, model, *part) for name, part in parts.items()}
             works["optimiser"] = adam(copy.deepcopy(model)).step
         works["whole"] = WORK[mode](model, images)
         costs = measure(works, size.rounds, size.budget, f"parts, {mode}" if size.progress else None)
@@ -91,16 +89,13 @@ def split(model: Saccader, images: Images) -> dict[str, tuple]:
     }
 
 
-def forward_backward(model: Saccader, run: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor) -> Work:
-    def work() -> None:
-        output = run(*(value.detach().requires_grad_() for value in inputs))
-        outputs = output if isinstance(output, tuple) else (output,)
-        taught = [value for value in outputs if value.requires_grad]
-        if taught:
-            torch.autograd.backward(taught, [torch.ones_like(value) for value in taught])
-            model.zero_grad()
-
-    return work
+def forward_backward(model: Saccader, run: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor) -> None:
+    output = run(*(value.detach().requires_grad_() for value in inputs))
+    outputs = output if isinstance(output, tuple) else (output,)
+    taught = [value for value in outputs if value.requires_grad]
+    if taught:
+        torch.autograd.backward(taught, [torch.ones_like(value) for value in taught])
+        model.zero_grad()
 
 
 def epoch(profile: str = "auto") -> list[dict]:
@@ -111,7 +106,7 @@ def epoch(profile: str = "auto") -> list[dict]:
         job = make_job(task, profile, recipe={"batch": batch} if batch else None)
         data = open_split(task, "train", launch("32-true").device, profile)
         works, why = {}, {}
-        for contender in product(PRECISIONS, compiled):
+        for contender in product(("32-true", "bf16-mixed"), compiled):
             work, why[contender] = training_steps(job, data, *contender), None
             try:
                 work()  # compiles, and tells whether this machine can

@@ -1,7 +1,7 @@
 r"""The saccader small enough to integrate exactly: one image, one label, the place of a glimpse on a grid.
 
-Notebook 01 derives the paper's bound (section 3, Eq. 1-6) on this model, checks each step by quadrature, and holds
-samples against the integrals.
+Notebook 01 derives the paper's bound (section 3, Eq. 1-6) on this model and checks each step by quadrature. It then
+holds against it what sampling can know: a row for each of ``count`` places that are drawn from q.
 
     p(z)          N(0, 0.4^2) over the place z = (x, y); the scale s is fixed
     o = f(x, z)   the glimpse, through :func:`vsacc.sampler.glimpse`
@@ -10,7 +10,8 @@ samples against the integrals.
     q(z)          a diagonal Gaussian: :class:`vsacc.vrnn.Normal` with mean and sigma (2,)
 
 Float64. Logarithms are natural; densities of z are per unit of image coordinates, where the image is [-1, 1] on each
-axis. Shapes: N places, K classes, L side of the glimpse, J side of the proxy.
+axis. Gradients are with respect to (mean_x, mean_y, log sigma_x, log sigma_y), (4,); that of the KL to the Gaussian
+prior is in closed form in all of them. Shapes: N places, K classes, L side of the glimpse, J side of the proxy.
 """
 
 import math
@@ -132,16 +133,13 @@ def log_proxy(image: Tensor, z: Tensor, sigma_c: float) -> Tensor:
     return (-0.5 * error**2 - math.log(sigma_c * math.sqrt(2 * math.pi))).sum((1, 2))
 
 
-# --- integrals over the grid (the trapezium rule: whatever is integrated vanishes at the border)
-
-
 def log_density(q: Normal, z: Tensor) -> Tensor:
     """log q(z): (N, 2) -> (N,)."""
     return (-0.5 * ((z - q.mean) / q.sigma) ** 2 - q.sigma.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
 def log_integral(toy: Toy, log_f: Tensor) -> Tensor:
-    """log of the integral of exp(log_f) (N, ...) over all places -> (...)."""
+    """log of the integral of exp(log_f) (N, ...) over all places -> (...). It must vanish at the border of the grid."""
     return torch.logsumexp(log_f, 0) + math.log(toy.cell)
 
 
@@ -194,11 +192,6 @@ def _pair_log_y(toy: Toy) -> Iterator[Tensor]:
     """log p(y | o_1, o_2), rows z_2 and columns z_1, (N, some) at a time."""
     for part in toy.logits.split(64):
         yield (toy.logits[:, None] + part).log_softmax(-1)[..., LABEL]
-
-
-# --- what sampling can know: ``count`` places drawn from q, a row for each, so that mean and spread can be read off.
-# Gradients are with respect to (mean_x, mean_y, log sigma_x, log sigma_y), (4,). The KL to the Gaussian prior is in
-# closed form in all of them: only the gradient of E_q[log p(y | f(x, z))] is estimated.
 
 
 def draw(q: Normal, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
