@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vsacc.studies.plan import Planned
-from vsacc.studies.table1 import by_task, group
 
+from conftest import plain_digits
 from vsacc import systems, tasks
 from vsacc.figures import explorer as pictures
 from vsacc.local.paths import UserError
 from vsacc.look.explorer import Explorer, FixedTest
 from vsacc.saccader import Output
+from vsacc.studies.plan import Planned
+from vsacc.studies.table1 import by_task, group
 from vsacc.training.evaluation import evaluate
 from vsacc.training.fit import fit, result
 from vsacc.training.jobs import build, make_job
-
-from conftest import plain_digits
 
 # A task of every kind. The paper-size canvases are the same tasks, larger.
 TASKS = ("one_digit", "identification", "sum", "megapixel_easy", "multi", "moving_digit", "mit5k", "photographs")

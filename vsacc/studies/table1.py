@@ -28,7 +28,7 @@ _order = list(all_tasks())
 PAPER = sorted(published(Printed), key=lambda row: (-row[1].side, -_order.index(row[0])))
 EPOCH, BATCH = 60_000, 160  # of its cost columns: images of an epoch, of a batch
 # The cost columns of its second part, 100 x 100: parameters, bytes at batch 160, seconds per epoch. Those of its first
-# part, 2528 x 2528, are vsacc.studies.cost_table.PRINTED, under the same names.
+# part, 2528 x 2528, are vsacc.studies.cost.PRINTED, under the same names.
 PAPER_COST_100 = {"whole image": (11e6, 6.6e9, 59.27), "saccader": (7.4e6, 2.8e9, 37.0)}
 
 
