@@ -15,7 +15,7 @@ BELOW = {  # room: the rooms that it may import, besides itself
     "core": set(),
     "local": set(),
     "images": {"core", "local"},
-    "systems": {"core"},
+    "systems": {"core", "local"},
     "tasks": {"core", "local", "images"},
     "training": {"core", "local", "images", "systems", "tasks"},
     "studies": {"core", "local", "images", "systems", "tasks", "training"},

@@ -14,7 +14,7 @@ from vsacc.loss import correct, lower_bound, score_function
 from vsacc.reading import Question
 from vsacc.sampler import as_pyramid, build_pyramid, glimpse, proxy
 from vsacc.systems.dram import Dram, DramConfig
-from vsacc.systems.gaze import Policy, Retina, Spatial
+from vsacc.systems.gaze import GaussianPolicy, Retina, Spatial
 from vsacc.systems.ram import Ram, RamConfig
 
 FIVE = Question(torch.arange(5), tuple("abcde"))
@@ -155,7 +155,7 @@ def test_log_pi_is_that_of_the_normal_distribution(monkeypatch):
     mean, state, eps = torch.randn(4, 2).tanh().requires_grad_(), torch.randn(4, 6), torch.randn(4, 2)
     eps[0] = 40  # a draw far outside the image
     monkeypatch.setattr("vsacc.systems.gaze.torch.randn_like", lambda mean: eps)
-    policy = Policy(6, (0.2, 0.2))
+    policy = GaussianPolicy(6, (0.2, 0.2))
     choice = policy(mean, state)
     drawn = (mean + 0.2 * eps).detach()
     expected = Normal(mean, 0.2).log_prob(drawn).sum(-1)
@@ -167,7 +167,7 @@ def test_log_pi_is_that_of_the_normal_distribution(monkeypatch):
 
 
 def test_an_idle_policy_moves_by_chance_alone():
-    policy, mean = Policy(6, (0.1, 0.4), idle=0.2), torch.zeros(4, 2, requires_grad=True)
+    policy, mean = GaussianPolicy(6, (0.1, 0.4), idle=0.2), torch.zeros(4, 2, requires_grad=True)
     for progress, learns in ((0.0, False), (0.19, False), (0.2, True), (1.0, True)):
         policy.anneal(progress)
         (slope,) = torch.autograd.grad(policy(mean, torch.zeros(4, 6)).log_pi.sum(), mean)

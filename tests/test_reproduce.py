@@ -18,7 +18,7 @@ from vsacc.studies.plan import Planned, Status, read_rows, statuses
 from vsacc.studies.runs import compute, keep_weights, make_row, reproduce, run_all, select, summary
 from vsacc.training import fit as train
 from vsacc.training.jobs import make_job
-from vsacc.training.weights import job_of, load_into
+from vsacc.training.weights import job_of, load
 
 THREE = ("saccader", "random", "proxy_only")
 
@@ -131,7 +131,7 @@ def test_weights_are_halved_where_they_are_large(folder, monkeypatch, capsys):
     result = made(Status(planned, "to do"), weights=True)
 
     def opened():
-        return load_into(train.build(planned.job), planned.job.config, path).state_dict()
+        return load(path).state_dict()
 
     def same(dtype):
         return all(torch.equal(value, ours[name].to(dtype).to(value)) for name, value in opened().items())

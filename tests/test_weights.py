@@ -1,6 +1,6 @@
 """Weights and their cards: a round trip, and one sentence for each way they can be wrong."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ import torch
 from conftest import fingerprint, noise
 from vsacc.local.paths import UserError
 from vsacc.training.jobs import build, make_job
-from vsacc.training.weights import job_of, load, load_into, read_card, save_weights
+from vsacc.training.weights import job_of, load, read_card, save_weights
 
 JOB = make_job("one_digit", "quick", config={"hidden": 8, "features": 8, "proxy_widths": (4, 4), "crop_widths": (4, 8)})
 
@@ -23,8 +23,7 @@ def saved(tmp_path):
 def test_round_trip(saved):
     model, path = saved
     loaded = load(path)
-    again = load_into(build(replace(JOB, seed=1)), JOB.config, path)
-    assert fingerprint(loaded) == fingerprint(again) == fingerprint(model)
+    assert fingerprint(loaded) == fingerprint(model)
     assert not loaded.training and loaded(noise(2, 1, 100, 100)).logits.shape == (2, 10)
     assert (loaded.task, loaded.classes) == ("one_digit", tuple("0123456789"))
     assert loaded.card == read_card(path) and job_of(loaded.card) == JOB
@@ -37,12 +36,6 @@ def test_halved_weights_are_loaded_in_the_models_own_precision(saved):
     assert path.stat().st_size < 0.7 * whole
     for name, value in load(path).state_dict().items():
         torch.testing.assert_close(value, model.state_dict()[name], rtol=2**-8, atol=0)
-
-
-def test_weights_of_another_config(saved):
-    other = replace(JOB, config=replace(JOB.config, hidden=16))
-    with pytest.raises(UserError, match=r"trained with {'hidden': 8}, not with {'hidden': 16}"):
-        load_into(build(other), other.config, saved[1])
 
 
 def of_another_version(path):

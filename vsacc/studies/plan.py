@@ -17,8 +17,9 @@ from typing import NamedTuple
 import torch
 
 from ..local.paths import SHIPPED_REPORTS, UserError
+from ..systems import find_system
 from ..training import fit as training
-from ..training.jobs import Job, known_system, make_job
+from ..training.jobs import Job, make_job
 from ..training.weights import job_of
 
 ROWS = SHIPPED_REPORTS / "runs"  # those that are committed
@@ -92,7 +93,7 @@ def plan(profile: str) -> list[Planned]:
 def planned_job(profile: str, cell: Cell, seed: int) -> Job:
     config, recipe = {}, {}
     if cell.variant:
-        config, recipe, _ = known_system(cell.system).variants[cell.variant]
+        config, recipe, _ = find_system(cell.system).variants[cell.variant]
     job = make_job(cell.task, profile, cell.system, seed, config, recipe)
     if profile != "quick":
         return job

@@ -2,7 +2,7 @@
 and how it is called and drawn.
 
 Every :class:`System` that stands at the top of a file of this room is a system; no list names them. Imported from here:
-the core alone. A system knows tasks by name only, where one of them asks for other sizes than the rest.
+the core and ``local``. A system knows tasks by name only, where one of them asks for other sizes than the rest.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..local.paths import UserError
 from ..reading import Question
 from ..saccader import Model
 
@@ -41,7 +42,7 @@ class Variant(NamedTuple):
 
 @dataclass(frozen=True)
 class System:
-    """Raises nothing by itself; see :meth:`refuses` for the tasks that a system cannot learn.
+    """A system, and all that is said of it.
 
     name: in commands, rows and cards. label: in figures. says: one sentence on what it is. reads: what it looks at of
     an image when it answers, with {} for its number of glimpses. config: the class of its configurations, which has a
@@ -92,9 +93,9 @@ def all_systems() -> dict[str, System]:
 
 
 def find_system(name: str) -> System:
-    """The system called ``name``. Raises KeyError, which says what there is, for an unknown one."""
+    """The system called ``name``. Raises UserError for an unknown one."""
     if name not in (known := all_systems()):
-        raise KeyError(f"system {name!r} is unknown, choose one of {', '.join(known)}.")
+        raise UserError(f"system {name!r} is unknown, choose one of {', '.join(known)}.")
     return known[name]
 
 

@@ -27,7 +27,7 @@ from ..saccader import Model, Output
 from ..sampler import Images, as_pyramid, proxy
 from ..vrnn import map_network
 from . import PURPLE, System
-from .gaze import Dense, Policy, Retina, Spatial, stack_terms
+from .gaze import Dense, GaussianPolicy, Retina, Spatial, stack_terms
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Dram(Model):
         self.place = nn.Sequential(nn.Linear(2, config.features), nn.ReLU())
         self.lower = nn.LSTMCell(config.features, config.hidden)
         self.upper = nn.LSTMCell(config.hidden, config.hidden)
-        self.policy = Policy(config.hidden, config.sigma, config.idle)
+        self.policy = GaussianPolicy(config.hidden, config.sigma, config.idle)
         self.action = nn.Linear(config.hidden, len(question.classes))
 
     def anneal(self, progress: float) -> None:

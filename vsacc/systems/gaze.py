@@ -19,7 +19,7 @@ from ..vrnn import cell_centres
 GAIN = 0.1  # of the dense layer, see Dense
 
 
-class Choice(NamedTuple):
+class Fixation(NamedTuple):
     """place: (B, 2) = (x, y) in [-1, 1], no gradient; log_pi, baseline: (B,), terms of ``loss.score_function``."""
 
     place: Tensor
@@ -27,7 +27,7 @@ class Choice(NamedTuple):
     baseline: Tensor
 
 
-class Policy(nn.Module):
+class GaussianPolicy(nn.Module):
     """pi(place) = N(mean, sigma^2), and a baseline that is linear in the state.
 
     In training the place is drawn; the sample itself carries no gradient, log_pi does (Williams 1992). In evaluation
@@ -52,12 +52,12 @@ class Policy(nn.Module):
         self.sigma.fill_(last * (first / last) ** max(0.0, 1 - 2 * progress))
         self.learns.fill_(progress >= self.idle)
 
-    def forward(self, mean: Tensor, state: Tensor) -> Choice:
+    def forward(self, mean: Tensor, state: Tensor) -> Fixation:
         """mean (B, 2), state (B, D). The baseline reads the state detached: what it fits must not shape it."""
         mean = torch.lerp(mean.detach(), mean, self.learns)  # the same value
         drawn = (mean + self.sigma * torch.randn_like(mean) if self.training else mean).detach()
         baseline = self.value(state.detach()).squeeze(-1).to(mean.dtype)
-        return Choice(drawn.clamp(-1, 1), self.log_density(drawn, mean), baseline)
+        return Fixation(drawn.clamp(-1, 1), self.log_density(drawn, mean), baseline)
 
     def log_density(self, drawn: Tensor, mean: Tensor) -> Tensor:
         """log N(drawn; mean, sigma^2) of both coordinates together: (B, 2), (B, 2) -> (B,)."""
@@ -65,7 +65,7 @@ class Policy(nn.Module):
         return (-0.5 * deviation**2 - self.sigma.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
-def stack_terms(choices: list[Choice]) -> dict[str, Tensor]:
+def stack_terms(choices: list[Fixation]) -> dict[str, Tensor]:
     """The terms of a whole episode, "log_pi" and "baseline", each (B, T); none where nothing was chosen."""
     if not choices:
         return {}

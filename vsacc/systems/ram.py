@@ -26,7 +26,7 @@ from ..saccader import Model, Output
 from ..sampler import Images, as_pyramid
 from ..vrnn import map_network
 from . import GREEN, System
-from .gaze import Dense, Policy, Retina, Spatial, stack_terms
+from .gaze import Dense, GaussianPolicy, Retina, Spatial, stack_terms
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Ram(Model):
         if self.spatial:
             self.periphery = map_network(config.channels, 2, (16, 16))
         self.emit = Spatial(config.hidden, 16, config.size // 2) if self.spatial else Dense(config.hidden)
-        self.policy = Policy(config.hidden, config.sigma, config.idle)
+        self.policy = GaussianPolicy(config.hidden, config.sigma, config.idle)
         self.action = nn.Linear(config.hidden, len(question.classes))
         self.wake()
 

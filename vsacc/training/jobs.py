@@ -9,7 +9,7 @@ import torch
 
 from ..local.paths import UserError, resolve_profile
 from ..saccader import Model
-from ..systems import System, find_system
+from ..systems import find_system
 from ..tasks import Recipe, find_task
 
 
@@ -32,14 +32,6 @@ class Job:
         return f"{task}-{self.model}-{self.profile}-seed{self.seed}-{digest}"
 
 
-def known_system(name: str) -> System:
-    """The system of this name. Raises UserError for an unknown one."""
-    try:
-        return find_system(name)
-    except KeyError as error:
-        raise UserError(error.args[0]) from None
-
-
 def make_job(
     task: str,
     profile: str = "auto",
@@ -52,7 +44,7 @@ def make_job(
 
     Raises UserError for an unknown task, system or profile, and for a pair that cannot be.
     """
-    profile, learned, system = resolve_profile(profile), find_task(task), known_system(model)
+    profile, learned, system = resolve_profile(profile), find_task(task), find_system(model)
     if refusal := system.refuses(learned.video):
         raise UserError(f"{refusal}, choose another task than {task} or another system.")
     kind = task.partition(":")[0]  # a fold, or a folder, is learned as its data set is
@@ -64,4 +56,4 @@ def make_job(
 def build(job: Job) -> Model:
     """The job's model with its initial weights, a function of the seed alone."""
     torch.manual_seed(job.seed)
-    return known_system(job.model).build(job.config, find_task(job.task).question)
+    return find_system(job.model).build(job.config, find_task(job.task).question)

@@ -1,9 +1,7 @@
 """Trained weights that travel: a safetensors file and a JSON card that says what they are and how they did."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -11,8 +9,9 @@ from torch import nn
 from ..local.paths import WEIGHTS, UserError, write_atomic
 from ..reading import Question
 from ..saccader import Model
+from ..systems import find_system
 from ..tasks import Recipe, find_task
-from .jobs import Job, known_system
+from .jobs import Job
 
 
 def save_weights(model: nn.Module, card: dict, path: Path, dtype: torch.dtype | None = None) -> None:
@@ -42,72 +41,47 @@ def read_card(path: Path) -> dict:
         raise UserError(f"{card.name} is not a readable card ({error}), fetch it again with git checkout.") from None
 
 
-def read_config(card: dict) -> Any:
-    """The configuration that a card, or a row, holds. Raises UserError where it is of another version.
+def job_of(card: dict) -> Job | None:
+    """The job that a card, or a row, is the result of; None where this version has no such job.
 
     What a card does not name, because it is older than the choice, has its default: the choice that there was.
     """
     try:
-        return known_system(card["model"]).read_config(card["config"])
-    except TypeError as error:
-        raise UserError(f"a card's configuration is of another version ({error}), retrain or update.") from None
-
-
-def job_of(card: dict) -> Job | None:
-    """The job that a card, or a row, is the result of; None where this version has no such job."""
-    try:
-        recipe = Recipe(**card["recipe"])
-        return Job(card["task"], card["model"], card["profile"], card["seed"], read_config(card), recipe)
+        config = find_system(card["model"]).read_config(card["config"])
+        return Job(card["task"], card["model"], card["profile"], card["seed"], config, Recipe(**card["recipe"]))
     except (KeyError, TypeError, UserError):
         return None
 
 
 def load(name: str | Path) -> Model:
-    """A trained model in evaluation, ready to look.
+    """A trained model in evaluation, ready to look, in its own precision whatever the file's.
 
-    Its ``card`` says what it is and how it did, ``classes`` are the names of its classes, ``task`` is that it learned,
-    ``many`` whether they are questions of yes or no.
+    Its ``card`` says what it is and how it did, ``classes`` are the names of its classes, ``task`` is what it learned,
+    ``many`` whether it is asked questions of yes or no.
 
     Args:
         name: of weights that come with vsacc, such as "one_digit-laptop-seed0", or the path of a .safetensors file.
 
-    Raises UserError where there is none such, or card and file do not agree.
-    """
-    path = Path(name) if Path(name).suffix == ".safetensors" else WEIGHTS / f"{name}.safetensors"
-    card = read_card(path)
-    config, names = read_config(card), card.get("classes")
-    question = (
-        Question(torch.arange(len(names)), tuple(names), card.get("many", False))
-        if names
-        else find_task(card["task"]).question
-    )
-    model = known_system(card["model"]).build(config, question)
-    load_into(model, config, path)
-    model.card, model.task, model.classes, model.many = card, card["task"], question.classes, question.many
-    return model.eval()
-
-
-def load_into(model: nn.Module, config: Any, path: Path) -> nn.Module:
-    """Load weights into a model built from ``config``, in the model's own precision whatever the file's.
-
-    Raises UserError unless card, file and model agree.
+    Raises UserError where there is none such, or card, file and this version do not agree.
     """
     from safetensors import SafetensorError  # here: a machine for training need not have it
-    from safetensors.torch import load
+    from safetensors.torch import load as parse
 
+    path = Path(name) if Path(name).suffix == ".safetensors" else WEIGHTS / f"{name}.safetensors"
     card = read_card(path)
-    had, wanted = asdict(read_config(card)), asdict(config)
-    if had != wanted:
-        differing = sorted(key for key in had.keys() | wanted.keys() if had.get(key) != wanted.get(key))
-        theirs, ours = ({key: sizes.get(key) for key in differing} for sizes in (had, wanted))
-        raise UserError(
-            f"{path.name} was trained with {theirs}, not with {ours}, choose the matching config or retrain."
-        )
     try:
-        model.load_state_dict(load(path.read_bytes()))
+        system, names = find_system(card["model"]), card.get("classes")
+        question = Question(torch.arange(len(names)), tuple(names), card.get("many", False)) if names else None
+        question = question or find_task(card["task"]).question
+        model = system.build(system.read_config(card["config"]), question)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"the card of {path.name} is of another version ({error}), retrain or update.") from None
+    try:
+        model.load_state_dict(parse(path.read_bytes()))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{path.name} does not hold this model's weights ({reason}), fetch it again or retrain."
         ) from None
-    return model
+    model.card, model.task, model.classes, model.many = card, card["task"], question.classes, question.many
+    return model.eval()
