@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning_fabric.plugins.environments import SLURMEnvironment
 
 from vsacc.local.paths import UserError
 from vsacc.tasks import FiniteSplit, derive
