@@ -1,17 +1,14 @@
 """What can be learned, a file a task: its question, its images as batches, how long to train, what others published.
 
-Every :class:`Task` that stands at the top of a file of this room is a task; no list names them. A file may also have a
-function ``parametrised(argument) -> Task`` for the tasks that "file:argument" names, such as a fold or a folder.
-Imported from here: the core, ``local`` and ``images``.
-
-A split is drawn from in two ways: endless training batches that are a function of (seed, index) alone, and a fixed set
-to measure on. Training and evaluation know nothing else of a task.
+Every :class:`Task` at the top of a file of this room is a task; no list names them. A file may also have a function
+``parametrised(argument) -> Task`` for the tasks that "file:argument" names, such as a fold or a folder.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -55,10 +52,9 @@ class Recipe:
 
 
 class Batch(NamedTuple):
-    """images: uint8 (B, C, H, W) behind the sampler's protocol; labels: long (B,), or bool (B, K) where the task asks K
-    questions of yes or no; boxes: (B, D, 4) = (x0, y0, x1, y1) in [-1, 1] coordinates of the D objects that the label
-    depends on, of a video's frames (B, F, D, 4), or None where unknown; objects: long (B, D), what stands in each, or
-    None."""
+    """images: uint8 (B, C, H, W) behind the sampler's protocol; labels: long (B,), or bool (B, K) for K questions of
+    yes or no; boxes: (B, D, 4) = (x0, y0, x1, y1) in [-1, 1] coordinates of the D objects that the label depends on, of
+    a video (B, F, D, 4), or None where unknown; objects: long (B, D), what stands in each, or None."""
 
     images: Images
     labels: Tensor
@@ -67,9 +63,9 @@ class Batch(NamedTuple):
 
 
 class Split(Protocol):
-    """One split of a task, its images ready for one device."""
+    """One split of a task, its images ready for one device: all that training and evaluation know of it."""
 
-    protocol: str  # the data in words, for records; "stand-in" where it is one
+    protocol: str  # the data in words, for records, with "stand-in" in it where they are one
 
     def draw(self, size: int, seed: int, index: int, part: slice = ALL) -> Batch:
         """Training batch number ``index`` of the endless stream ``seed``; or a part of it, the same images."""
@@ -88,22 +84,18 @@ class EndlessSplit:
 
 
 class FiniteSplit:
-    """As many images as there are: in their own order as the fixed set, shuffled anew every epoch for training."""
+    """As many images as there are: in their own order as the fixed set, shuffled anew every epoch for training.
 
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def take(self, places: Tensor) -> Batch:
-        """The images at long (B,) places of the set."""
-        raise NotImplementedError
+    A subclass has ``__len__`` and ``take(places) -> Batch``, the images at long (B,) places of the set.
+    """
 
     def draw(self, size: int, seed: int, index: int, part: slice = ALL) -> Batch:
         count = len(self)
         position = torch.arange(index * size, (index + 1) * size)
-        epoch, place = position // count, position % count
-        for number in epoch.unique().tolist():
-            rng = torch.Generator().manual_seed(derive(seed, number, ORDER))
-            mine = epoch == number
+        epochs, place = position // count, position % count
+        for epoch in epochs.unique().tolist():
+            rng = torch.Generator().manual_seed(derive(seed, epoch, ORDER))
+            mine = epochs == epoch
             place[mine] = torch.randperm(count, generator=rng)[place[mine]]
         return self.take(place[part])
 
@@ -113,8 +105,8 @@ class FiniteSplit:
 
 
 class Printed(NamedTuple):
-    """An accuracy of the paper's Table 1. side: of its images, pixels; system: under this workbook's name; method: the
-    paper's own name; accuracy: 0 .. 1; spread: what it prints behind +/-, whose unit it does not say, or None."""
+    """An accuracy of the paper's Table 1, 0 .. 1. side: of its images, pixels; system: under this workbook's name;
+    method: under the paper's; spread: what it prints behind +/-, whose unit it does not say, or None."""
 
     side: int
     system: str
@@ -124,8 +116,8 @@ class Printed(NamedTuple):
 
 
 class Peer(NamedTuple):
-    """A result that others published on this task. reads: what of the full resolution it looks at when it answers;
-    accuracy: 0 .. 1; source: where the number was read."""
+    """An accuracy that others published, 0 .. 1. reads: what of the full resolution it looks at when it answers;
+    source: where the number was read."""
 
     method: str
     reads: str
@@ -157,16 +149,18 @@ class Task:
 
 def all_tasks() -> dict[str, Task]:
     """Every task by name."""
-    files = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
-    return {value.name: value for file in files for value in vars(file).values() if isinstance(value, Task)}
+    return {value.name: value for file in files().values() for value in vars(file).values() if isinstance(value, Task)}
+
+
+def files() -> dict[str, ModuleType]:
+    return {found.name: import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)}
 
 
 def find_task(name: str) -> Task:
     """The task called ``name``, or "file:argument". Raises UserError for an unknown one."""
     file, colon, argument = name.partition(":")
-    if colon and file in {found.name for found in iter_modules(__path__)}:
-        if make := getattr(import_module(f"{__name__}.{file}"), "parametrised", None):
-            return make(argument)
+    if colon and (make := getattr(files().get(file), "parametrised", None)):
+        return make(argument)
     if name not in (known := all_tasks()):
         raise UserError(f"task {name!r} is unknown, choose one of {', '.join(known)}.")
     return known[name]

@@ -4,11 +4,10 @@ The protocol is that of RAM and DRAM (Mnih et al. 2014, Ba et al. 2015), which t
 28 x 28 digits at independent uniform places (overlap allowed), 8 distractors of 8 x 8 pixels cut from digits;
 everything is additive and clipped. A larger canvas is the same image bilinearly enlarged, as in the paper.
 
-An image is a function of (clutter, split, seed, index of the batch) alone: the layout is drawn on the CPU, the
-rendering runs on the device that holds the digits, so every device sees the same images.
+The layout is drawn on the CPU, the rendering runs on the device that holds the digits: every device sees the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,7 +20,6 @@ from . import ALL, Batch, EndlessSplit, Printed, Recipe, Task, derive
 from .mnist import Digits, load_digits
 
 CANVAS, SPRITE, PATCH = 100, 28, 8  # pixels
-ENLARGED = 2528  # pixels, the paper's large canvas
 LARGE_BATCH = 10  # enlarged images that are measured at once
 DATA = 1  # this stream's purpose among all that derive from one seed
 
@@ -34,7 +32,6 @@ class Clutter:
     distractors: int
     classes: int
     label: str  # "digit", "pair" (unordered) or "sum"
-    objects: int = 10  # kinds of object, here the ten digits
 
     def label_of(self, digits: Tensor) -> Tensor:
         """The class of long (B, D) digits. Unordered pairs are numbered row by row: 00, 01 ... 09, 11 ... 99."""
@@ -43,25 +40,21 @@ class Clutter:
         if self.label == "sum":
             return digits.sum(1)
         low, high = digits.amin(1), digits.amax(1)
-        return low * self.objects - low * (low - 1) // 2 + high - low
+        return low * 10 - low * (low - 1) // 2 + high - low
 
     @property
     def question(self) -> Question:
         """The class of every combination of digits; classes are called "3", "37" for a pair, "10" for a sum."""
-        kinds = torch.arange(self.objects)
-        combinations = torch.cartesian_prod(*[kinds] * self.digits).view(-1, self.digits)
+        combinations = torch.cartesian_prod(*[torch.arange(10)] * self.digits).view(-1, self.digits)
         names = tuple(map(str, range(self.classes)))
         if self.label == "pair":
-            names = tuple(f"{low}{high}" for low in range(self.objects) for high in range(low, self.objects))
-        return Question(self.label_of(combinations).view([self.objects] * self.digits), names)
+            names = tuple(f"{low}{high}" for low in range(10) for high in range(low, 10))
+        return Question(self.label_of(combinations).view([10] * self.digits), names)
 
 
 @dataclass(frozen=True)
 class ClutteredSplit(EndlessSplit):
-    """Images of ``side`` x ``side`` pixels, generated as they are asked for on the device of the digits.
-
-    digits: the split's own; those of training and test share none.
-    """
+    """Images of ``side`` x ``side`` pixels, generated as they are asked for on the device of the split's digits."""
 
     clutter: Clutter
     digits: Digits
@@ -78,18 +71,15 @@ class ClutteredSplit(EndlessSplit):
     def draw(self, size: int, seed: int, index: int, part: slice = ALL) -> Batch:
         rng = torch.Generator().manual_seed(derive(seed, index, DATA))
         bank, clutter = self.digits, self.clutter
-        device, count = bank.images.device, len(bank.labels)
+        device = bank.images.device
 
         def draw(high: int, *shape: int) -> Tensor:  # of the whole batch, whatever the part
             return torch.randint(high, (size, *shape), generator=rng)[part].to(device, non_blocking=True)
 
-        chosen, corner = draw(count, clutter.digits), draw(CANVAS - SPRITE + 1, clutter.digits, 2)
-        source, cut = draw(count, clutter.distractors), draw(SPRITE - PATCH + 1, clutter.distractors, 2)
-        patch_corner = draw(CANVAS - PATCH + 1, clutter.distractors, 2)
-
+        chosen, corner = draw(len(bank.labels), clutter.digits), draw(CANVAS - SPRITE + 1, clutter.digits, 2)
         canvas = torch.zeros(len(chosen), CANVAS * CANVAS, dtype=torch.int16, device=device)
+        paste_distractors(canvas, clutter.distractors, bank.images, draw)
         paste(canvas, corner, bank.images[chosen])
-        paste(canvas, patch_corner, cut_patches(bank.images, source, cut))
         images = canvas.clamp_(max=255).to(torch.uint8).view(-1, 1, CANVAS, CANVAS)
         if self.side != CANVAS:
             images = upscale(images, self.side)
@@ -115,12 +105,18 @@ def paste(canvas: Tensor, corner: Tensor, sprites: Tensor) -> None:
     canvas.scatter_add_(1, index.flatten(1), sprites.flatten(1).to(torch.int16))
 
 
-def cut_patches(images: Tensor, source: Tensor, cut: Tensor) -> Tensor:
-    """The 8 x 8 patches at (row, column) ``cut`` (B, D, 2) of images[source] -> uint8 (B, D, 8, 8)."""
-    side = torch.arange(PATCH, device=images.device)
-    rows = cut[..., 0, None] + side  # (B, D, 8)
-    cols = cut[..., 1, None] + side
-    return images[source[..., None, None], rows[..., :, None], cols[..., None, :]]
+def paste_distractors(canvas: Tensor, count: int, images: Tensor, draw: Callable[..., Tensor]) -> None:
+    """Add ``count`` patches of 8 x 8 pixels, cut from the images of digits, onto each canvas, in place.
+
+    draw: (high, *shape) -> a batch of random numbers below ``high``, each of the shape.
+    """
+    source, cut, corner = (
+        draw(len(images), count),
+        draw(SPRITE - PATCH + 1, count, 2),
+        draw(CANVAS - PATCH + 1, count, 2),
+    )
+    inside = cut.unsqueeze(-1) + torch.arange(PATCH, device=images.device)  # (B, D, 2, 8), rows and columns
+    paste(canvas, corner, images[source[..., None, None], inside[:, :, 0, :, None], inside[:, :, 1, None]])
 
 
 def sprite_boxes(corner: Tensor, side: int) -> Tensor:
@@ -130,7 +126,7 @@ def sprite_boxes(corner: Tensor, side: int) -> Tensor:
 
 
 def cluttered(name: str, clutter: Clutter, published: tuple[Printed, ...] = (), side: int = CANVAS, **recipes) -> Task:
-    """A task on cluttered canvases; ``recipes`` are changes to those of identification, by profile."""
+    """``recipes`` are changes to those of identification, by profile."""
 
     def opener(split: str, device: torch.device | str, profile: str) -> ClutteredSplit:
         return ClutteredSplit(clutter, load_digits(split).to(device), side)
@@ -178,7 +174,7 @@ IDENTIFICATION_2528 = cluttered(
         Printed(2528, "resnet18_144", "resnet18 - 144 crops", 0.973, 0.006),
         Printed(2528, "saccader", "variational saccading", 0.9523, 0.03),
     ),
-    side=ENLARGED,
+    side=2528,
     quick=Recipe(steps=4, batch=4, evaluated=20),
     laptop=Recipe(steps=1500, batch=16, evaluated=1000),
 )

@@ -59,12 +59,8 @@ class Scenes(NamedTuple):
 
 
 def make_scenes(canvas: Scribbled, split: str, labels: Tensor) -> tuple[Scenes, Tensor]:
-    """The scenes of a split and its patterns, uint8 (50, 28, 28), on the CPU; always the same.
-
-    Args:
-        split: "train", "validation" or "test".
-        labels: long (M,), the classes of the bank of digits.
-    """
+    """The scenes of a split and its patterns, uint8 (50, 28, 28), on the CPU; always the same for the same bank of
+    digits with these labels, long (M,)."""
     rng = torch.Generator().manual_seed(derive(SEED, list(COUNTS).index(split), canvas.side, SCENES))
     count = COUNTS[split]
     digits = draw_digits(labels.cpu(), count, rng)
@@ -93,14 +89,9 @@ def draw_corners(count: int, side: int, rng: Generator) -> Tensor:
     """Long (N, 5, 2): each digit anywhere on the canvas, drawn again until it overlaps none before it."""
     corners = torch.randint(side - SPRITE + 1, (count, DIGITS, 2), generator=rng)
     for index in range(1, DIGITS):
-        while (bad := overlaps(corners[:, :index], corners[:, index : index + 1]).any(1)).any():
+        while (bad := ((corners[:, :index] - corners[:, index, None]).abs() < SPRITE).all(-1).any(1)).any():
             corners[bad, index] = torch.randint(side - SPRITE + 1, (int(bad.sum()), 2), generator=rng)
     return corners
-
-
-def overlaps(one: Tensor, other: Tensor) -> Tensor:
-    """Whether two sprites share pixels, from their corners (..., 2)."""
-    return ((one - other).abs() < SPRITE).all(-1)
 
 
 def draw_patterns(rng: Generator) -> Tensor:
@@ -135,10 +126,8 @@ def labels_of(label: str, digits: Tensor, corners: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MegapixelSplit(FiniteSplit):
-    """Scenes that are drawn as they are asked for, on the device that holds the digits.
-
-    patterns: uint8 (50, 28, 28). The boxes are those of all five digits, whichever of them the label depends on.
-    """
+    """Scenes that are drawn as they are asked for, on the device that holds the digits; boxes of all five digits,
+    whichever of them the label depends on. patterns: uint8 (50, 28, 28)."""
 
     canvas: Scribbled
     digits: Digits
@@ -159,9 +148,7 @@ class MegapixelSplit(FiniteSplit):
     def take(self, places: Tensor) -> Batch:
         scenes = self.scenes.take(places.to(self.digits.labels.device))
         digits = scenes.digits.long()
-        sprites = torch.cat(
-            [self.digits.images[digits], self.patterns[scenes.scribbles.long()]], 1
-        )  # (B, 5 + S, 28, 28)
+        sprites = torch.cat([self.digits.images[digits], self.patterns[scenes.scribbles.long()]], 1)  # 5 + S of each
         corners = torch.cat([scenes.digit_corners, scenes.scribble_corners], 1).long()
         labels = labels_of(self.canvas.label, self.digits.labels[digits], scenes.digit_corners)
         boxes = sprite_boxes(scenes.digit_corners, self.canvas.side)  # (B, 5, 4)
@@ -169,7 +156,7 @@ class MegapixelSplit(FiniteSplit):
 
 
 def megapixel(name: str, canvas: Scribbled, published: tuple[Peer, ...] = (), **recipes: Recipe) -> Task:
-    """A task on these canvases; ``recipes`` are changes to those of 1500 x 1500, by profile."""
+    """``recipes`` are changes to those of 1500 x 1500, by profile."""
 
     def opener(split: str, device: torch.device | str, profile: str) -> MegapixelSplit:
         digits = load_digits(split).to(device)
@@ -186,16 +173,11 @@ def megapixel(name: str, canvas: Scribbled, published: tuple[Peer, ...] = (), **
     return Task(name, question, opener, common | recipes, published=published)
 
 
-def iterative_patch_selection(accuracy: float) -> Peer:
-    run = "log of an independent run, 1500 x 1500, 5000 images (Riffi-Aslett et al. 2024); its scribbles are curves"
-    return Peer("iterative patch selection (2023)", ALL_PIXELS, accuracy, run)
-
-
 CURVE = "test curve in the authors' repository, idiap/attention-sampling"
+RUN = "log of an independent run, 1500 x 1500, 5000 images (Riffi-Aslett et al. 2024); its scribbles are curves"
+IPS = Peer("iterative patch selection (2023)", ALL_PIXELS, 0.991, RUN)
 MEGAPIXEL = megapixel(
-    "megapixel",
-    Scribbled(),
-    (Peer("attention sampling (2019)", "coarse view + 10 patches", 0.80, CURVE), iterative_patch_selection(0.991)),
+    "megapixel", Scribbled(), (Peer("attention sampling (2019)", "coarse view + 10 patches", 0.80, CURVE), IPS)
 )
 MEGAPIXEL_EASY = megapixel(
     "megapixel_easy",
@@ -203,6 +185,6 @@ MEGAPIXEL_EASY = megapixel(
     quick=Recipe(steps=20, batch=16, evaluated=200),
     laptop=Recipe(steps=1200, batch=64, evaluated=None),
 )
-MEGAPIXEL_MAX = megapixel("megapixel_max", Scribbled(label="max"), (iterative_patch_selection(0.937),))
-MEGAPIXEL_TOP = megapixel("megapixel_top", Scribbled(label="top"), (iterative_patch_selection(0.927),))
-MEGAPIXEL_MULTI = megapixel("megapixel_multi", Scribbled(label="multi"), (iterative_patch_selection(0.819),))
+MEGAPIXEL_MAX = megapixel("megapixel_max", Scribbled(label="max"), (IPS._replace(accuracy=0.937),))
+MEGAPIXEL_TOP = megapixel("megapixel_top", Scribbled(label="top"), (IPS._replace(accuracy=0.927),))
+MEGAPIXEL_MULTI = megapixel("megapixel_multi", Scribbled(label="multi"), (IPS._replace(accuracy=0.819),))

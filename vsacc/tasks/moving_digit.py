@@ -3,9 +3,6 @@
 The digit goes in a straight line at its own constant speed and bounces off the edges. In every frame a band of its
 rows or columns is missing, so one frame seldom tells a 3 from an 8: who wants to know has to follow it. Canvas, sprites
 and the 8 distractors, which stay where they are, are those of :mod:`~vsacc.tasks.cluttered`.
-
-A video is a function of (split, seed, index of the batch) alone: the layout is drawn on the CPU, the rendering runs on
-the device that holds the digits.
 """
 
 import math
@@ -16,7 +13,7 @@ from torch import Tensor
 
 from ..images.canvases import build_video
 from . import ALL, Batch, EndlessSplit, Recipe, Task, derive
-from .cluttered import CANVAS, DATA, ONE_DIGIT, PATCH, SPRITE, cut_patches, paste, sprite_boxes
+from .cluttered import CANVAS, DATA, ONE_DIGIT, SPRITE, paste, paste_distractors, sprite_boxes
 from .mnist import Digits, load_digits
 
 FRAMES, DISTRACTORS = 5, 8
@@ -43,16 +40,14 @@ class MovingSplit(EndlessSplit):
         def draw(high: int, *shape: int) -> Tensor:  # of the whole batch, whatever the part
             return torch.randint(high, (size, *shape), generator=rng)[part].to(device, non_blocking=True)
 
-        chosen, source = draw(len(bank.labels)), draw(len(bank.labels), DISTRACTORS)
-        cut, place = draw(SPRITE - PATCH + 1, DISTRACTORS, 2), draw(CANVAS - PATCH + 1, DISTRACTORS, 2)
+        chosen = draw(len(bank.labels))
+        canvas = torch.zeros(len(chosen), CANVAS * CANVAS, dtype=torch.int16, device=device)
+        paste_distractors(canvas, DISTRACTORS, bank.images, draw)
         start, speed, angle = torch.rand(3, size, 2, generator=rng)[:, part].unbind()
         speed = SPEED[0] + (SPEED[1] - SPEED[0]) * speed[:, :1]
         heading = torch.stack([angle[:, 0].mul(2 * math.pi).sin(), angle[:, 0].mul(2 * math.pi).cos()], -1)
         corner = bounce(ROOM * start, speed * heading).to(device)  # (B, F, 2)
         hidden = bands(draw(SPRITE - BAND + 1, FRAMES), draw(2, FRAMES).bool())  # (B, F, 28, 28)
-
-        canvas = torch.zeros(len(chosen), CANVAS * CANVAS, dtype=torch.int16, device=device)
-        paste(canvas, place, cut_patches(bank.images, source, cut))
         canvas = canvas.repeat_interleave(FRAMES, 0)  # (B * F, 100 * 100)
         sprites = bank.images[chosen].unsqueeze(1).masked_fill(hidden, 0)
         paste(canvas, corner.view(-1, 1, 2), sprites.view(-1, 1, SPRITE, SPRITE))
@@ -67,10 +62,8 @@ def bounce(start: Tensor, velocity: Tensor) -> Tensor:
 
 
 def bands(first: Tensor, upright: Tensor) -> Tensor:
-    """Which pixels of a sprite are hidden: ``BAND`` rows from ``first`` on, or columns where ``upright``.
-
-    Long and bool (B, F) -> bool (B, F, 28, 28).
-    """
+    """Which pixels of a sprite are hidden, bool (B, F, 28, 28): ``BAND`` rows from ``first`` (B, F) on, or columns
+    where ``upright`` (B, F)."""
     line = torch.arange(SPRITE, device=first.device)
     inside = (line >= first.unsqueeze(-1)) & (line < first.unsqueeze(-1) + BAND)  # (B, F, 28)
     return torch.where(upright[..., None, None], inside.unsqueeze(-2), inside.unsqueeze(-1))
