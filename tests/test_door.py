@@ -8,11 +8,12 @@ import shlex
 import subprocess
 import sys
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from vsacc import __main__ as door
-from vsacc.local.paths import CHECKOUT, NOTEBOOKS
+from vsacc.local.paths import CHECKOUT, NOTEBOOKS, UserError
 
 
 def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -70,6 +71,24 @@ def test_the_door_answers_without_torch(typed, code, told):
     done = subprocess.run([sys.executable, "-c", program, *typed.split()], capture_output=True, text=True)
     assert done.returncode == code and told in done.stdout + done.stderr
     assert done.stdout.endswith("False False\n") and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "told"),
+    [
+        (UserError("do this."), 2, "vsacc: do this.\n"),
+        (KeyboardInterrupt(), 130, "vsacc: stopped.\n"),
+        ([1], 1, ""),  # the command's own exit code
+    ],
+)
+def test_a_mistake_and_a_stop_leave_with_one_sentence_and_their_exit_code(monkeypatch, capsys, given, code, told):
+    monkeypatch.setattr(door, "import_module", lambda *_: SimpleNamespace(command=Mock(side_effect=given)))
+    with pytest.raises(SystemExit) as left:
+        door.main(["budget"])
+    assert left.value.code == code and capsys.readouterr() == ("", told)
+    monkeypatch.setattr(door, "import_module", lambda *_: SimpleNamespace(command=lambda _: 1 // 0))
+    with pytest.raises(ZeroDivisionError):  # others are not hidden
+        door.main(["budget"])
 
 
 def test_the_public_names_are_imported_when_they_are_used():

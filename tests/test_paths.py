@@ -5,13 +5,12 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from unittest.mock import Mock
 
 import platformdirs
 import pytest
 
 from vsacc.local import paths
-from vsacc.local.paths import UserError, check_writable, locked, one_sentence_exit, resolve_profile, write_atomic
+from vsacc.local.paths import UserError, check_writable, locked, resolve_profile, write_atomic
 
 SOURCE = Path(paths.__file__)
 
@@ -63,10 +62,10 @@ def test_the_profile_is_what_the_environment_says_else_what_the_hardware_allows(
 
 
 def test_unknown_profile_lists_the_profiles(monkeypatch):
-    with pytest.raises(UserError, match=r"^profile 'huge' is unknown, choose auto, quick, laptop or paper\.$"):
+    with pytest.raises(UserError, match=r"^profile 'huge' is unknown, choose auto, quick, laptop or paper \("):
         resolve_profile("huge")
     monkeypatch.setenv("VSACC_PROFILE", "tiny")
-    with pytest.raises(UserError, match="VSACC_PROFILE 'tiny'"):
+    with pytest.raises(UserError, match=r"'tiny'.* VSACC_PROFILE"):
         resolve_profile()
 
 
@@ -132,21 +131,3 @@ def test_several_processes_meet_in_one_folder(tmp_path, work, left):
         assert list(pool.map(work, [tmp_path] * 4)) == [None] * 4
     assert set(os.listdir(tmp_path)) == left
     assert "number" not in left or (tmp_path / "number").read_text() == "400"
-
-
-@pytest.mark.parametrize(
-    ("raised", "code", "told"),
-    [(UserError("do this."), 2, "vsacc: do this.\n"), (KeyboardInterrupt(), 130, "vsacc: stopped.\n")],
-)
-def test_a_mistake_and_a_stop_leave_with_one_sentence_and_their_exit_code(capsys, raised, code, told):
-    with pytest.raises(SystemExit) as left:
-        one_sentence_exit(Mock(side_effect=raised))
-    assert left.value.code == code and capsys.readouterr() == ("", told)
-
-
-def test_exit_code_of_main_is_kept_and_other_errors_are_not_hidden():
-    with pytest.raises(SystemExit) as left:
-        one_sentence_exit(lambda: 1)
-    assert left.value.code == 1
-    with pytest.raises(ZeroDivisionError):
-        one_sentence_exit(lambda: 1 // 0)

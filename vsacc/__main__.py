@@ -5,27 +5,30 @@ option, and whatever the user can mend, ends with exit code 2 and one sentence o
 """
 
 import argparse
-import math
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from .local.paths import UserError, one_sentence_exit, resolve_profile
+from .local.paths import UserError, resolve_profile
 
+NOTEBOOK = "start of a notebook's name; may be repeated"
 PROFILE = "quick, laptop, paper, or auto: VSACC_PROFILE, else paper where CUDA is present, else laptop"
-WORKERS = "runs at once; one for each GPU unless given, else one for each core"
-SCHEDULER = "of an existing dask.distributed cluster that does the runs, such as tcp://head:8786"
-SOURCES = ("dng", "a", "b", "c", "d", "e")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code."""
     parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.run is None:
-        parser.print_help()
-        parser.exit(2)
-    one_sentence_exit(lambda: options.run(options))
+    try:
+        options = parser.parse_args(arguments)
+        if options.run is None:
+            parser.print_help()
+            parser.exit(2)
+        sys.exit(options.run(options))
+    except UserError as error:
+        parser.exit(2, f"vsacc: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "vsacc: stopped.\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--task", help="what to learn, such as identification or colon:3")
     what.add_argument("--photographs", metavar="DIR", help="learn a folder of photographs, a folder in it for a class")
     train.add_argument("--system", default="saccader", help="who learns it; saccader unless given")
-    _profile(train)
+    train.add_argument("--profile", default="auto", help=PROFILE)
     train.add_argument("--seed", type=int, default=0)
     _out(train, "a .json for the result, the card of the weights beside it", "FILE.json")
     train.add_argument("--resume", action="store_true", help="go on from where an interrupted run stopped")
@@ -53,17 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     _out(look, "a .png for the picture of where the model looked", "FILE.png")
 
     report = _add(commands, "report", "report.report", "execute the notebooks into a report", "--only 02 --out pages")
-    _profile(report)
-    _only(report)
+    report.add_argument("--profile", default="auto", help=PROFILE)
+    report.add_argument("--only", action="append", default=[], metavar="02", help=NOTEBOOK)
     _out(report, "folder of the report; reports unless given", "DIR")
 
     refresh = _add(commands, "refresh", "report.report:refresh", "renew what is committed", "--only readme")
-    _only(refresh, ", or readme for its table, or pictures for its figures; else all three")
+    says = f"{NOTEBOOK}; or readme for its table, or pictures for its figures; else all three"
+    refresh.add_argument("--only", action="append", default=[], metavar="02", help=says)
 
     reproduce = _add(commands, "reproduce", "studies.runs:reproduce", "run every system on every task", "--list")
     _runs(reproduce, "where the rows go; reports/runs unless given")
     reproduce.add_argument("--only", nargs="+", default=[], metavar="NAME", help="tasks, systems or whole rows")
-    reproduce.add_argument("--budget-minutes", type=float, default=math.inf, metavar="M", help="stop, to go on later")
+    reproduce.add_argument("--budget-minutes", type=float, default=float("inf"), metavar="M", help="then stop")
     reproduce.add_argument("--weights", type=Path, metavar="DIR", help="keep the weights of what is finished there")
 
     sweep = _add(commands, "sweep", "studies.noise", "train and test the noise study of notebook 04", "--workers 4")
@@ -71,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
     ablation = _add(commands, "ablation", "studies.ablation", "train a task with one choice changed at a time", "")
     ablation.add_argument("--task", default="one_digit")
-    _profile(ablation, "laptop")
+    ablation.add_argument("--profile", default="laptop", help=PROFILE)
     ablation.add_argument("--seed", type=int, default=0)
     _out(ablation, "a .json for the rows; reports/ablation.json unless given", "FILE.json")
 
@@ -80,14 +84,15 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = _add(commands, "bench", "studies.bench", "time and memory, measured", "sampler --out rows.json")
     bench.add_argument("benchmark", choices=["sampler", "cost", "epoch"])
-    _profile(bench)
+    bench.add_argument("--profile", default="auto", help=PROFILE)
     _out(bench, "a .json for the rows", "FILE.json")
 
     prepare = _add(commands, "prepare", None, "fetch, draw or develop a data set", "mnist")
     _prepare(prepare.add_subparsers(metavar="DATA", required=True))
 
     page = _add(commands, "page", None, "an explorer as a page that needs nothing", "")
-    page.set_defaults(run=_page)
+    later = "pages come with a later version, use vsacc report or the sliders of notebook 05 until then."
+    page.set_defaults(run=lambda _: page.error(later))
     return parser
 
 
@@ -96,7 +101,7 @@ def _prepare(data) -> None:
     _add(data, "mnist", "tasks.mnist:prepare", "fetch MNIST and verify it", "")
 
     fivek = _add(data, "fivek", "tasks.mit5k:prepare", "fetch MIT-Adobe FiveK and develop it", "--source c --limit 200")
-    fivek.add_argument("--source", choices=SOURCES, help="raw files or one expert's TIFFs, c unless given")
+    fivek.add_argument("--source", choices=("dng", *"abcde"), help="raw files or one expert's TIFFs, c unless given")
     fivek.add_argument("--limit", type=_positive, metavar="N", help="photographs, in the shares of the three splits")
     fivek.add_argument("--only-class", metavar="NAME", help="one subject of the six")
     fivek.add_argument("--workers", type=_positive, metavar="N", help="downloads at a time")
@@ -104,7 +109,7 @@ def _prepare(data) -> None:
     fivek.add_argument("--side", type=_positive, help="pixels; photographs are squashed to squares")
 
     drawn = _add(data, "fivek-standin", "tasks.standin:prepare", "draw its stand-in", "--profile laptop")
-    _profile(drawn)
+    drawn.add_argument("--profile", type=resolve_profile, default="auto", help=PROFILE)
     drawn.add_argument("--root", type=Path, metavar="DIR", help="the folder to write, else one of the profile's own")
 
     signs = _add(data, "speed-limits", "tasks.speed_limits:prepare", "fetch the Swedish traffic signs", "--root signs")
@@ -124,8 +129,8 @@ def _add(commands, name: str, home: str | None, says: str, example: str) -> argp
     """A command that runs a function of a room: "room.file", whose ``command`` takes the options, or
     "room.file:function"; None for one that has commands of its own. Functions ``prepare`` take them one by one."""
     default = argparse.SUPPRESS if home and home.endswith(":prepare") else None
-    shown = {"help": says, "formatter_class": argparse.RawDescriptionHelpFormatter}
-    parser = commands.add_parser(name, **shown, argument_default=default)
+    parser = commands.add_parser(name, help=says, argument_default=default)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = says[0].upper() + says[1:] + "."
     parser.epilog = f"example:\n  {parser.prog} {example}".rstrip()
     if home:
@@ -136,36 +141,20 @@ def _add(commands, name: str, home: str | None, says: str, example: str) -> argp
 def _run(home: str, options: argparse.Namespace) -> int | None:
     file, _, function = home.partition(":")
     run = getattr(import_module(f".{file}", __package__), function or "command")
-    if function != "prepare":
-        return run(options)
-    arguments = {name: value for name, value in vars(options).items() if name != "run"}
-    if "profile" in arguments:
-        arguments["profile"] = resolve_profile(arguments["profile"])
-    return run(**arguments)
-
-
-def _page(_: argparse.Namespace) -> NoReturn:
-    raise UserError("pages come with a later version, use vsacc report or the sliders of notebook 05 until then.")
-
-
-def _profile(parser: argparse.ArgumentParser, default: str = "auto") -> None:
-    parser.add_argument("--profile", default=default, help=PROFILE)
+    if function == "prepare":
+        return run(**{name: value for name, value in vars(options).items() if name != "run"})
+    return run(options)
 
 
 def _out(parser: argparse.ArgumentParser, says: str, metavar: str) -> None:
     parser.add_argument("--out", type=Path, metavar=metavar, help=says)
 
 
-def _only(parser: argparse.ArgumentParser, or_else: str = "") -> None:
-    says = f"start of a notebook's name{or_else}; may be repeated"
-    parser.add_argument("--only", action="append", default=[], metavar="02", help=says)
-
-
 def _runs(parser: argparse.ArgumentParser, out: str) -> None:
     """Options of a command that does many runs, here or on a cluster."""
-    _profile(parser)
-    parser.add_argument("--workers", type=_positive, metavar="N", help=WORKERS)
-    parser.add_argument("--scheduler", metavar="ADDRESS", help=SCHEDULER)
+    parser.add_argument("--profile", default="auto", help=PROFILE)
+    parser.add_argument("--workers", type=_positive, metavar="N", help="runs at once, else one for each GPU or core")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster, as tcp://head:8786")
     parser.add_argument("--list", action="store_true", help="show the runs and which of them are done")
     parser.add_argument("--out", type=Path, help=out)
 

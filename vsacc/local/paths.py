@@ -9,16 +9,17 @@
   ``SHIPPED_REPORTS``, the committed rows).
 
 A relative folder in a variable counts from the checkout where there is one, because a notebook's kernel and the command
-that started it have different working directories. Nothing but the standard library is imported at the start.
+that started it have different working directories.
 """
 
 import os
 import secrets
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+
+from filelock import FileLock
+from platformdirs import user_data_path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _above = PACKAGE.parent
@@ -31,23 +32,12 @@ def _named(variable: str) -> Path | None:
     return (CHECKOUT or Path.cwd()) / Path(text).expanduser() if text else None
 
 
-def _users_data() -> Path:
-    from platformdirs import user_data_path  # here: only an installed copy asks
-
-    return user_data_path("vsacc")
-
-
-def _shipped(in_checkout: str, name: str) -> Path:
-    return CHECKOUT / in_checkout if CHECKOUT else PACKAGE / "shipped" / name
-
-
-DATA = _named("VSACC_DATA") or (CHECKOUT / "data" if CHECKOUT else _users_data())
+DATA = _named("VSACC_DATA") or (CHECKOUT / "data" if CHECKOUT else user_data_path("vsacc"))
 DOWNLOADS, RUNS = DATA / "downloads", DATA / "runs"
 REPORTS = _named("VSACC_REPORTS") or (CHECKOUT or Path.cwd()) / "reports"
-WEIGHTS = _shipped("data/weights", "weights")
-NOTEBOOKS = _shipped("notebooks", "notebooks")
-SHIPPED_REPORTS = _shipped("reports", "reports")
-ROOT = CHECKOUT  # on its way out
+_shipped = CHECKOUT or PACKAGE / "shipped"
+WEIGHTS = _shipped / ("data/weights" if CHECKOUT else "weights")
+NOTEBOOKS, SHIPPED_REPORTS = _shipped / "notebooks", _shipped / "reports"
 
 PROFILES = ("quick", "laptop", "paper")
 
@@ -66,15 +56,14 @@ def resolve_profile(profile: str = "auto") -> str:
     "auto" is what VSACC_PROFILE names, else "paper" where CUDA is present, else "laptop".
     Raises UserError for an unknown name.
     """
-    asked_by = "profile"
     if profile == "auto":
-        asked_by, profile = "VSACC_PROFILE", os.environ.get("VSACC_PROFILE") or "auto"
+        profile = os.environ.get("VSACC_PROFILE") or "auto"
     if profile == "auto":
         import torch  # here: it takes seconds, and nothing else in this file needs it
 
         return "paper" if torch.cuda.is_available() else "laptop"
     if profile not in PROFILES:
-        raise UserError(f"{asked_by} {profile!r} is unknown, choose auto, quick, laptop or paper.")
+        raise UserError(f"profile {profile!r} is unknown, choose auto, quick, laptop or paper (also in VSACC_PROFILE).")
     return profile
 
 
@@ -86,23 +75,20 @@ def write_atomic(path: Path | str, content: bytes | str) -> Path:
     path = Path(path)
     # In the same folder, because os.replace is atomic only within one file system.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_bytes(content.encode() if isinstance(content, str) else content)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
     return path
 
 
 def check_writable(folder: Path) -> None:
     """Raises UserError where nothing can be written into ``folder``: better found out before long work than after."""
-    write_atomic(
-        folder / f".writable-{secrets.token_hex(4)}", ""
-    ).unlink()  # a name of its own: several may ask at once
+    name = f".writable-{secrets.token_hex(4)}"  # of its own: several may ask at once
+    write_atomic(folder / name, "").unlink()
 
 
 @contextmanager
@@ -111,38 +97,22 @@ def locked(folder: Path) -> Iterator[None]:
 
     A kill frees the lock. The same thread may take it again inside. Raises UserError where it cannot be written.
     """
-    from filelock import FileLock
-
-    lock = FileLock(folder / ".lock", is_singleton=True)
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+        held = FileLock(folder / ".lock", is_singleton=True).acquire()
+    with held:
+        yield
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
         yield
-    finally:
-        lock.release()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UserError(f"{path} cannot be written ({reason}), name a folder that can be.") from error
 
 
 def file_size(path: Path) -> int:
     """Bytes of a file, 0 where there is none."""
     return path.stat().st_size if path.exists() else 0
-
-
-def one_sentence_exit(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command-line entry point; a UserError becomes one sentence on stderr and exit code 2."""
-    try:
-        code = main()
-    except UserError as error:
-        print(f"vsacc: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("vsacc: stopped.", file=sys.stderr)
-        code = 130
-    sys.exit(code)
-
-
-def _unwritable(path: Path, error: OSError) -> UserError:
-    reason = error.strerror or type(error).__name__
-    return UserError(f"{path} cannot be written ({reason}), name a folder that can be.")

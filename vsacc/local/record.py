@@ -1,9 +1,10 @@
 """What a run leaves as evidence: one JSON file a notebook, with its numbers and what they were made with."""
 
 import json
-import math
 import os
 import platform
+import re
+import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -44,6 +45,11 @@ def write_record(notebook: str, profile: str, data: str, seeds: int | list[int],
             arrays become lists; what was not run is None. Raises UserError for a NaN or an infinity.
         seconds: wall clock of the notebook.
     """
+    try:
+        exact = json.dumps(results, default=lambda value: value.tolist(), allow_nan=False)
+    except (AttributeError, TypeError, ValueError) as error:
+        what = f"results of {notebook} may be finite numbers, texts, lists, dicts, and None for what was not run"
+        raise UserError(f"{what} ({error}).") from error
     record = {
         "notebook": notebook,
         "profile": profile,
@@ -52,38 +58,16 @@ def write_record(notebook: str, profile: str, data: str, seeds: int | list[int],
         **provenance(),
         "seconds": round(seconds, 1),
         "peak_memory_bytes": peak_memory(),
-        "results": _plain(results, "results"),
+        "results": json.loads(exact, parse_float=lambda text: float(f"{float(text):.{DIGITS}g}")),
     }
     return write_atomic(REPORTS / f"{notebook}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
-def peak_memory() -> int | None:
-    """Most bytes held so far: on the GPU where one was used, else by this process; None where unknown."""
+def peak_memory() -> int:
+    """Most bytes held so far: on the GPU where one was used, else by this process."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _plain(value: object, where: str) -> object:
-    """``value`` as JSON holds it, floats rounded; ``where`` names it in the error."""
-    if hasattr(value, "tolist"):  # tensors, arrays and NumPy scalars
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise UserError(f"{where} is {value}, which no record may hold, write None for what was not run.")
-        return float(f"{value:.{DIGITS}g}")
-    if value is None or isinstance(value, str | int):
-        return value
-    raise UserError(f"{where} is a {type(value).__name__}, make it a number, text, list or dict.")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _revision() -> str:
@@ -113,10 +97,6 @@ def _version() -> str:
 
 def _cpu_name() -> str:
     """The processor's model name; platform.processor() alone is empty on most Linux machines."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    told = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: *(.+)", told.read_text(), re.MULTILINE) if told.exists() else None
+    return named[1].strip() if named else platform.processor() or platform.machine()
