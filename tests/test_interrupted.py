@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ from tiny_runs import apart, tiny_plan
 from vsacc.studies.plan import Status
 from vsacc.studies.runs import run_all
 todo = [Status(run, "to do") for run in tiny_plan(25)]
-run_all(todo, Path(sys.argv[1]) / "rows", workers=2, work=partial(apart, folder=Path(sys.argv[1])))
+run_all(todo, Path(sys.argv[1]) / "rows", partial(apart, folder=Path(sys.argv[1])), workers=2)
 """
 
 
@@ -45,7 +46,7 @@ def test_killed_and_started_again_ends_with_the_same_rows(tmp_path):
     for part in ("killed", "whole"):
         todo = [Status(run, "to do") for run in tiny_plan(25)]
         folder = tmp_path / part
-        assert run_all(todo, folder / "rows", work=lambda at, folder=folder, **how: apart(at, folder, **how)) == 0
+        assert run_all(todo, folder / "rows", partial(apart, folder=folder)) == 0
     rows = read_rows(tmp_path / "killed" / "rows")
     assert len(rows) == 2 and told(rows) == told(read_rows(tmp_path / "whole" / "rows"))
 
@@ -90,7 +91,7 @@ def test_a_worker_in_the_place_of_another_takes_its_gpu(monkeypatch, tmp_path):
 
 PLAIN = """
 import sys
-absent = "imagecodecs rawpy simplejpeg tifffile joblib filelock safetensors jupyterlab ipywidgets IPython papermill"
+absent = "imagecodecs rawpy simplejpeg tifffile joblib safetensors jupyterlab ipywidgets IPython papermill"
 sys.modules |= dict.fromkeys(absent.split())
 import torch
 from vsacc.tasks import cluttered

@@ -1,7 +1,6 @@
 """Runs that take a second, for the tests of what makes rows: in any process, on stand-in digits."""
 
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,13 @@ def tiny_plan(steps=3, systems=("saccader", "random"), seed=0, **recipe):
     return [Planned(make_job("one_digit", "quick", system, seed, TINY, recipe)) for system in systems]
 
 
-def made(at: Status, until=math.inf, budget=math.inf, weights=False, progress=False) -> Made | None:
-    return make_row(at, until, budget, weights, progress)
-
-
 def apart(at: Status, folder: Path, **options) -> Made | None:
     """A run made in whichever process, on stand-in digits, with checkpoints all the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vsacc.tasks.cluttered.load_digits", lambda split: plain_digits())
         patch.setattr(train, "RUNS", folder / "runs")
         patch.setattr(train, "CHECKPOINT_EVERY", 0.0)
-        return made(at, **options)
+        return make_row(at, **options)
 
 
 def told(rows):

@@ -2,13 +2,11 @@
 
 The paper's Table 1 asks for one task at two sizes; the profile "paper" adds the sum of two digits and megapixel MNIST,
 the task of attention sampling. The profile "laptop" has the sizes that a CPU trains in minutes. "quick" runs a few
-steps of every pair of the other two, to see that all of it works.
-
-A run that came to its end is a row: one JSON file, which holds what was run and what came of it.
+steps of every pair of the other two. A run that came to its end is a row: one JSON file, with what came of it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -91,9 +89,7 @@ def plan(profile: str) -> list[Planned]:
 
 
 def planned_job(profile: str, cell: Cell, seed: int) -> Job:
-    config, recipe = {}, {}
-    if cell.variant:
-        config, recipe, _ = find_system(cell.system).variants[cell.variant]
+    config, recipe, _ = find_system(cell.system).variants[cell.variant] if cell.variant else ({}, {}, "")
     job = make_job(cell.task, profile, cell.system, seed, config, recipe)
     if profile != "quick":
         return job
@@ -123,27 +119,26 @@ def read_rows(folder: Path = ROWS) -> dict[str, dict]:
 class Status(NamedTuple):
     """state: "done"; "stopped", a training that was given up, which is a result too; "outdated", there is a row of
     another configuration; "unfinished", there is a checkpoint; or "to do".
-    minutes: of training that are left, None where unknown. row: the run's row. step: of the checkpoint."""
+    minutes: of training that are left, None where unknown. accuracy: of a run that is done."""
 
     run: Planned
     state: str
     minutes: float | None = 0.0
-    row: dict | None = None
-    step: int = 0
+    accuracy: float | None = None
+
+    @property
+    def name(self) -> str:
+        return self.run.name
 
     @property
     def waiting(self) -> bool:
         return self.state in ("unfinished", "to do")
 
     def __str__(self) -> str:
-        state, left, reached = self.state, "", ""
-        if self.row is not None and "test_accuracy" in self.row:
-            reached = f"{100 * self.row['test_accuracy']:.1f} %"
-        if self.step:
-            state += f", step {self.step} of {self.run.job.recipe.steps}"
+        told = "" if self.accuracy is None else f"{100 * self.accuracy:.1f} %"
         if self.waiting:
-            left = "? min" if self.minutes is None else f"{self.minutes:.1f} min"
-        return f"{self.run.name:56s} {state:34s} {left:>10s} {reached:>8s}".rstrip()
+            told = "? min" if self.minutes is None else f"{self.minutes:.1f} min"
+        return f"{self.name:56s} {self.state:12s} {told:>10s}".rstrip()
 
 
 def statuses(planned: Sequence[Planned], folder: Path = ROWS) -> list[Status]:
@@ -153,31 +148,21 @@ def statuses(planned: Sequence[Planned], folder: Path = ROWS) -> list[Status]:
     return [status(run, rows.get(run.name), known) for run in planned]
 
 
-def status(run: Planned, row: dict | None, known: Mapping[str, dict]) -> Status:
+def status(run: Planned, row: dict | None, known: dict[str, dict]) -> Status:
     if row is not None:
-        same = job_of(row) == run.job
-        return Status(run, ("stopped" if "stopped" in row else "done") if same else "outdated", row=row)
-    step, seconds = checkpointed(run.job)
-    if step:
-        return Status(run, "unfinished", seconds / step * (run.job.recipe.steps - step) / 60, step=step)
-    return Status(run, "to do", expected(run, known))
-
-
-def expected(run: Planned, rows: Mapping[str, dict]) -> float | None:
-    """Minutes of training: the mean of what the cell took with any seed, None where nobody has run it."""
-
-    def name(seed: int) -> str:
-        return row_name(replace(run.job, seed=seed), run.variant)
-
-    took = [row["seconds"] for key, row in rows.items() if "seconds" in row and key == name(row["seed"])]
-    return fmean(took) / 60 if took else None
-
-
-def checkpointed(job: Job) -> tuple[int, float]:
-    """Steps and seconds of training in a job's checkpoint, 0 where there is none to be read."""
-    path = training.RUNS / job.name / "checkpoint.pt"
+        state = "stopped" if "stopped" in row else "done"
+        return Status(run, state if job_of(row) == run.job else "outdated", accuracy=row.get("test_accuracy"))
     try:
+        path = training.RUNS / run.job.name / "checkpoint.pt"
         held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return held["step"], held["seconds"]
+        left = run.job.recipe.steps - held["step"]
+        return Status(run, "unfinished", held["seconds"] / held["step"] * left / 60)
     except Exception:  # none, or one of another version: torch raises many kinds, and fit says which
-        return 0, 0.0
+        return Status(run, "to do", expected(run, known))
+
+
+def expected(run: Planned, rows: dict[str, dict]) -> float | None:
+    """Minutes of training: the mean of what the cell took with any seed, None where nobody has run it."""
+    names = [row_name(replace(run.job, seed=seed), run.variant) for seed in range(SEEDS)]
+    took = [rows[name]["seconds"] for name in names if "seconds" in rows.get(name, {})]
+    return fmean(took) / 60 if took else None

@@ -1,9 +1,7 @@
 """Many runs at once, and ``vsacc reproduce``: a profile's plan in its order, each finished run a JSON row.
 
     vsacc reproduce --profile laptop --workers 2
-    vsacc reproduce --profile paper --budget-minutes 50
-    vsacc reproduce --profile paper --list
-    vsacc reproduce --profile paper --scheduler tcp://head:8786
+    vsacc reproduce --profile paper --budget-minutes 50 --scheduler tcp://head:8786
 
 Stopped in whatever way, the same command goes on: finished rows are not made again, the others go on from their
 checkpoints, and on a CPU the rows are the same to the last bit. Several GPUs take a run each. The machines of a
@@ -28,14 +26,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import nn
 from tqdm.auto import tqdm
 
 from ..local.paths import REPORTS, UserError, check_writable, resolve_profile, write_atomic
 from ..local.record import provenance
 from ..tasks import open_split
 from ..training.fit import Stopped, build, fit, one_thread, result
-from ..training.jobs import Job
 from ..training.processes import processes_and_nodes
 from ..training.weights import save_weights
 from .plan import Planned, Status, plan, statuses
@@ -45,15 +42,20 @@ IDLE = 10  # seconds until a worker without work ends
 ALONE = threading.Lock()  # torch's random numbers and its threads are the process's: it makes one thing at a time
 
 
-class Failure(str):
-    """What came of a work that raised an error, in words; an error is not always what another process can read."""
+class Made(NamedTuple):
+    """What came of a run. told: in words; row: None where it has not come to its end; model: where weights are kept;
+    failed: it raised an error, which told says, since an error is not always what another process can read."""
+
+    told: str
+    row: dict | None = None
+    model: nn.Module | None = None
+    failed: bool = False
 
 
 def compute(
     work: Callable[[Any], Any], items: Sequence, workers: int = 1, scheduler: str | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """What ``work``, a function of a module, makes of each item, or a :class:`Failure`: (place among the items, result)
-    as they come.
+    """What ``work``, a function of a module, makes of each item: (place among the items, result) as they come.
 
     One worker is this process. Several are processes that end with it, each on a GPU of its own if there are several.
     Neither is used where ``scheduler`` is the address of a dask.distributed cluster.
@@ -76,11 +78,11 @@ def attempt(work: Callable[[Any], Any], place: int, item: Any) -> tuple[int, Any
         try:
             return place, work(item)
         except UserError as error:
-            return place, Failure(f"not made: {error}")
+            return place, Made(f"not made: {error}", failed=True)
         except Exception as error:
             traceback.print_exc()
             reason = str(error).partition("\n")[0]
-            return place, Failure(f"failed, {type(error).__name__}: {reason}")
+            return place, Made(f"failed, {type(error).__name__}: {reason}", failed=True)
 
 
 def in_processes(work: Callable[[Any], Any], items: Sequence, workers: int) -> Iterator[tuple[int, Any]]:
@@ -150,15 +152,9 @@ def default_workers() -> int:
     return len(gpus()) or os.cpu_count() or 1
 
 
-class Made(NamedTuple):
-    """What came of a run. told: in words; row: None where it has not come to its end; weights: of the model."""
-
-    told: str
-    row: dict | None = None
-    weights: dict[str, Tensor] | None = None
-
-
-def make_row(at: Status, until: float, budget: float, weights: bool, progress: bool) -> Made | None:
+def make_row(
+    at: Status, until: float = math.inf, budget: float = math.inf, weights: bool = False, progress: bool = False
+) -> Made | None:
     """Train and measure one run on one thread until time.time() is ``until``; None where it has to wait for more time.
 
     One that takes longer than is left waits for the next time, unless no ``budget`` of so many minutes would do: that
@@ -180,52 +176,36 @@ def make_row(at: Status, until: float, budget: float, weights: bool, progress: b
                 "parameters": parameters, **provenance(), "config": asdict(job.config), "recipe": asdict(job.recipe),
             }  # fmt: skip
             return Made(str(error), row)
-    kept = {name: value.cpu() for name, value in run.model.state_dict().items()} if weights else None
-    return Made(f"accuracy {row['test_accuracy']:.4f}, {row['seconds'] / 60:.1f} minutes", row, kept)
+    told = f"accuracy {row['test_accuracy']:.4f}, {row['seconds'] / 60:.1f} minutes"
+    return Made(told, row, run.model.cpu() if weights else None)
 
 
 def run_all(
-    todo: Sequence[Status],
+    todo: Sequence,
     out: Path,
-    weights: Path | None = None,
+    work: Callable[[Any], Made | None] = make_row,
     workers: int = 1,
     scheduler: str | None = None,
-    budget: float = math.inf,
-    work: Callable[..., Made | None] = make_row,
+    weights: Path | None = None,
 ) -> int:
-    """Make each run, in their order as far as the ``budget`` of minutes goes; write its row into ``out`` and its
-    weights into ``weights``, and tell of it as it ends.
+    """Make each of ``todo``, which have names, in their order; write its row into ``out`` and its weights into
+    ``weights``, as bfloat16 where they would be larger than LARGEST, and tell of it as it ends.
 
     Returns how many failed; an error of one does not keep the others from running.
     """
-    alone, failed, until = not scheduler and min(workers, len(todo)) == 1, 0, time.time() + 60 * budget
-    work = partial(work, until=until, budget=budget, weights=weights is not None, progress=alone)
-    with tqdm(total=len(todo), desc="runs", disable=alone) as bar:
-        for place, made in compute(work, todo, workers, scheduler):
-            run = todo[place].run
-            bar.update()
-            if isinstance(made, Failure):
-                failed += 1
-                made = Made(made)
-            if made is None:
-                continue
-            if made.weights:
-                keep_weights(run.job, made, weights / f"{run.name}.safetensors")
-            if made.row:
-                write_atomic(out / f"{run.name}.json", json.dumps(made.row, indent=1, allow_nan=False) + "\n")
-            tqdm.write(f"{run.name}: {made.told}")
+    failed = 0
+    for place, made in tqdm(compute(work, todo, workers, scheduler), "runs", len(todo)):
+        if made is None:
+            continue
+        name, failed = todo[place].name, failed + made.failed
+        if made.model:
+            size = sum(value.nbytes for value in made.model.state_dict().values())
+            path = weights / f"{name}.safetensors"
+            save_weights(made.model, made.row, path, torch.bfloat16 if size > LARGEST else None)
+        if made.row:
+            write_atomic(out / f"{name}.json", json.dumps(made.row, indent=1, allow_nan=False) + "\n")
+        tqdm.write(f"{name}: {made.told}")
     return failed
-
-
-def keep_weights(job: Job, made: Made, path: Path) -> None:
-    """As they are, or as bfloat16 where they would be larger than LARGEST; not where even these would."""
-    size = sum(value.numel() * value.element_size() for value in made.weights.values())
-    if size > 2 * LARGEST:
-        print(f"{path.stem}: no weights kept, {size / 2**21:.0f} MiB as bfloat16 is more than {LARGEST >> 20}.")
-        return
-    model = build(job)
-    model.load_state_dict(made.weights)
-    save_weights(model, made.row, path, torch.bfloat16 if size > LARGEST else None)
 
 
 def select(planned: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
@@ -233,28 +213,23 @@ def select(planned: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
 
     Raises UserError for a word that no name has.
     """
-    found = {word: [run for run in planned if f"-{word}-" in f"-{run.name}-"] for word in only}
-    for word in (word for word, runs in found.items() if not runs):
-        names = ", ".join(sorted({name for run in planned for name in (run.job.task, run.job.model)}))
-        raise UserError(f"nothing planned is called {word!r}, choose from: {names}.")
-    return [run for run in planned if not only or any(run in runs for runs in found.values())]
+    named = {f"-{run.name}-": run for run in planned}
+    for word in only:
+        if not any(f"-{word}-" in name for name in named):
+            raise UserError(f"nothing planned is called {word!r}, see vsacc reproduce --list.")
+    return [run for name, run in named.items() if not only or any(f"-{word}-" in name for word in only)]
 
 
 def summary(runs: Sequence[Status]) -> str:
     """One line of what is left."""
-    left = [at.minutes for at in runs if at.waiting]
-    outdated = [at.run.name for at in runs if at.state == "outdated"]
-    if left:
-        known = [minutes for minutes in left if minutes is not None]
-        unknown = f" and {len(left) - len(known)} of unknown length" if len(known) < len(left) else ""
-        told = f"{len(left)} of {len(runs)} runs are left, {sum(known):.0f} minutes{unknown}; start again to go on"
-    else:
-        told = (
-            f"{len(runs) - len(outdated)} of {len(runs)} runs are done"
-            if outdated
-            else f"all {len(runs)} runs are done"
-        )
-    return told + f"; of another configuration, delete to make them anew: {', '.join(outdated)}" * bool(outdated) + "."
+    waiting, outdated = [at for at in runs if at.waiting], [at.name for at in runs if at.state == "outdated"]
+    told = f"{len(runs) - len(waiting) - len(outdated)} of {len(runs)} runs are done"
+    if waiting:
+        minutes = sum(at.minutes or 0 for at in waiting)
+        told += f"; start again for the other {len(waiting)}, {minutes:.0f} minutes as far as is known"
+    if outdated:
+        told += f"; of another configuration, delete to make them anew: {', '.join(outdated)}"
+    return told + "."
 
 
 def reproduce(options: argparse.Namespace) -> int:
@@ -274,6 +249,10 @@ def reproduce(options: argparse.Namespace) -> int:
     if workers > 1 and not options.scheduler:
         for task in {at.run.job.task for at in todo}:
             open_split(task, "test", profile=profile)  # fetches or makes the data once, before several would
-    failed = run_all(todo, out, options.weights, workers, options.scheduler, options.budget_minutes)
+    budget, alone = options.budget_minutes, not options.scheduler and min(workers, len(todo)) == 1
+    work = partial(
+        make_row, until=time.time() + 60 * budget, budget=budget, weights=bool(options.weights), progress=alone
+    )
+    failed = run_all(todo, out, work, workers, options.scheduler, options.weights)
     print(summary(statuses(planned, out)))
     return int(failed > 0)
