@@ -13,7 +13,7 @@ from PIL import Image
 from vsacc.images import download
 from vsacc.images.develop import develop_square
 from vsacc.local.paths import UserError
-from vsacc.tasks import open_split, speed_limits
+from vsacc.tasks import open_split, speed_limits, standin
 from vsacc.tasks.speed_limits import CLASSES, find_files, prepare, read_labels
 
 pytest_plugins = "site_files"
@@ -48,15 +48,6 @@ def jpeg(number):
 
 def annotations(part):
     return "".join(f"{name}:{words}\n" for name, (words, _) in SETS[part].items())
-
-
-def write_set(root, part, labels="{0}", frames="{0}"):
-    """A set as attention sampling's script leaves it, unless other folders are given."""
-    for folder in (root / labels.format(part), root / frames.format(part)):
-        folder.mkdir(parents=True, exist_ok=True)
-    (root / labels.format(part) / "annotations.txt").write_text(annotations(part))
-    for number, name in enumerate(SETS[part]):
-        (root / frames.format(part) / name).write_bytes(jpeg(number))
 
 
 def write_zip(path, part, inside="", count=None):
@@ -120,14 +111,15 @@ def test_a_line_that_cannot_be_read_is_one_sentence(lines, line):
         read_labels(lines("", " "))
 
 
-@pytest.mark.parametrize(
-    ("label_folder", "frame_folder"), [("{0}", "{0}"), ("{0}", "{0}/{0}Part0"), ("{0}Part0", "{0}Part0")]
-)
-def test_files_are_found_in_every_layout(tmp_path, label_folder, frame_folder):
+@pytest.mark.parametrize("frames", ["", "Set1Part0"])
+def test_files_are_found_wherever_they_are_in_a_set(tmp_path, frames):
     for part in SETS:
-        write_set(tmp_path, part, label_folder, frame_folder)
+        (tmp_path / part / frames).mkdir(parents=True)
+        (tmp_path / part / "annotations.txt").write_text(annotations(part))
+        for number, name in enumerate(SETS[part]):
+            (tmp_path / part / frames / name).write_bytes(jpeg(number))
         files = find_files(tmp_path, part)
-        assert all(files[name] == tmp_path / frame_folder.format(part) / name for name in SETS[part])
+        assert all(files[name] == tmp_path / part / frames / name for name in SETS[part])
         kept = {f"{part}/{name}": CLASSES[label] for name, label in read_labels(files["annotations.txt"]).items()}
         assert kept == {name: label for name, label in KEPT.items() if name.startswith(part)}
 
@@ -143,10 +135,11 @@ def site(tmp_path, monkeypatch, serve):
     monkeypatch.setattr(download, "WAITS", (0,))
     monkeypatch.setattr(speed_limits, "SITES", (f"{server.url}/moved", server.url))
     monkeypatch.setattr(speed_limits, "COUNTS", (3, 2))
-    monkeypatch.setattr(speed_limits, "FOLDER", tmp_path / "data")
+    monkeypatch.setattr(speed_limits, "FOLDER", tmp_path / "speed-limits")
+    monkeypatch.setattr(standin, "DOWNLOADS", tmp_path)
     sums = {part: hashlib.md5(annotations(part).encode()).hexdigest() for part in SETS}
     monkeypatch.setattr(speed_limits, "MD5", sums)
-    return server, folder, tmp_path / "data"
+    return server, folder, tmp_path / "speed-limits"
 
 
 def test_prepare_fetches_unpacks_and_develops(site, capsys):
@@ -169,23 +162,22 @@ def test_prepare_fetches_unpacks_and_develops(site, capsys):
     assert split.take(torch.arange(2)).labels.tolist() == [3, 2]
 
 
-@pytest.mark.parametrize("where", ["Set1/Set1Part0.zip", "Set1Part0.zip", "Set1.zip"])
-def test_a_zip_that_is_there_is_not_fetched(site, where):
+def test_a_zip_that_is_there_is_not_fetched(site):
     server, _, data = site
-    write_zip(data / where, "Set1", inside="Set1Part0/../deep/")
+    write_zip(data / "Set1" / "Set1Part0.zip", "Set1", inside="Set1Part0/../deep/")
     assert prepare(data, 64) == 0 and "/Set1/Set1Part0.zip" not in dict(server.asked)
     assert not (data / "deep").exists()
 
 
 def test_a_damaged_zip_is_one_sentence(site):
     _, _, data = site
-    path = data / "Set1.zip"
+    path = data / "Set1" / "Set1Part0.zip"
     write_zip(path, "Set1")
     content = bytearray(path.read_bytes())
     content[100:400] = bytes(300)
     for damaged in (bytes(content), bytes(content[:500]), b"<html>moved</html>"):
         path.write_bytes(damaged)
-        with pytest.raises(UserError, match=r"Set1\.zip is damaged \(.*\), delete it and run this again\.$"):
+        with pytest.raises(UserError, match=r"Set1Part0\.zip is damaged \(.*\), delete it and run this again\.$"):
             prepare(data, 64)
     assert not list(data.rglob("*.jpg.*")) and not (data / "stores").exists()
 
@@ -218,6 +210,7 @@ def test_a_site_that_has_gone_is_one_sentence(site):
 
 
 def test_files_without_a_store_are_not_replaced_by_the_stand_in(site):
-    write_zip(site[2] / "Set1.zip", "Set1")
+    (site[2] / "Set1").mkdir(parents=True)
+    (site[2] / "Set1" / "annotations.txt").write_text(annotations("Set1"))
     with pytest.raises(UserError, match="has the files and no store of them, develop them with vsacc prepare speed"):
         open_split("speed_limits", "train", profile="laptop")

@@ -43,8 +43,7 @@ def photographs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     write_store(folder, photo_list(15), CLASSES, SIDE, develop, "noise")
     store = open_store(folder)
-    rows = store.rows("train")
-    return PhotoSplit(store, rows, rows[:, None, None].expand(-1, 1, 4).float())
+    return PhotoSplit(store, store.rows("train"), torch.arange(15.0).view(-1, 1, 1).expand(-1, 1, 4))
 
 
 def rows_of(*batches):

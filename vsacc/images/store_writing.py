@@ -122,10 +122,7 @@ class Unfinished:
         Raises UserError where ``new`` more records do not fit the disk, or the system refuses to write.
         """
         pixels, part = self.folder / PIXELS, self.folder / PART
-        free, needed = shutil.disk_usage(self.folder).free, new * self.record
-        if needed > free:
-            told = f"{free / 1e9:.1f} GB free and the store needs {needed / 1e9:.1f} GB more"
-            raise UserError(f"{self.folder} has {told}, free some space or name another folder.")
+        check_space(self.folder, new * self.record)
         try:
             (self.folder / MANIFEST).unlink(missing_ok=True)
             if pixels.exists():
@@ -168,6 +165,13 @@ class Unfinished:
             "places": places, "crc32": sums, "left_out": left_out,
         }  # fmt: skip
         write_atomic(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+
+def check_space(folder: Path, needed: float) -> None:
+    """Raises UserError where less than so many bytes are free: better found out before long work than after."""
+    if needed > (free := shutil.disk_usage(folder).free):
+        told = f"{free / 1e9:.1f} GB free and needs {needed / 1e9:.1f} GB more"
+        raise UserError(f"{folder} has {told}, free some space or name another folder.")
 
 
 def develop_all(store: Unfinished, todo: dict[int, Photo], develop: Develop) -> list[str]:

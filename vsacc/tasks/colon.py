@@ -14,17 +14,14 @@ task whose fold 0 is the split "test", "colon:3" that of fold 3; the next fold i
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..images.store_writing import Photo, write_store
 from ..local.paths import DOWNLOADS, UserError
-from ..reading import Question
 from . import Recipe, Task, derive
-from .photographs import PhotoSplit, open_photographs
+from .photographs import RECIPES as COMMON
 from .standin import Standin
 
 CLASSES = ("no epithelium", "epithelium")
@@ -34,8 +31,7 @@ ORDER = 41  # of the images before they are dealt: this stream's purpose among a
 WHERE = "register at warwick.ac.uk/fac/cross_fac/tia/data/crchistolabelednucleihe for CRCHistoPhenotypes_2016_04_28.zip"
 SIZES = {"quick": (256, (40, 0, 0)), "laptop": (512, (COUNT, 0, 0)), "paper": (512, (COUNT, 0, 0))}
 STANDIN = Standin("colon", "colon cancer histopathology", dict.fromkeys(CLASSES, 1), (None, 0), SIZES)
-RECIPES = {
-    "quick": Recipe(steps=20, batch=16, evaluated=None, validations=2),
+RECIPES = COMMON | {
     "laptop": Recipe(steps=600, batch=16, learning_rate=1e-3, evaluated=None, validations=10),
     "paper": Recipe(steps=5_000, batch=16, learning_rate=1e-3, evaluated=None, validations=20),
 }
@@ -46,15 +42,12 @@ def parametrised(fold: str) -> Task:
     if fold not in map(str, range(FOLDS)):
         raise UserError(f"colon has no fold {fold!r}, choose one of 0 to {FOLDS - 1}.")
     roles = {int(fold): "test", (int(fold) + 1) % FOLDS: "validation"}
-
-    def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
-        return open_photographs(
-            split, device, profile, FOLDER, STANDIN.open,
-            lambda: "vsacc prepare colon" if any(FOLDER.rglob("*_epithelial.mat")) else None,
-            lambda labels: [roles.get(dealt, "train") for dealt in folds_of(labels)],
-        )  # fmt: skip
-
-    return Task(f"colon:{fold}", Question(torch.arange(len(CLASSES)), CLASSES), opener, RECIPES, channels=3)
+    return STANDIN.task(
+        f"colon:{fold}",
+        lambda folder: "vsacc prepare colon" if any(folder.rglob("*_epithelial.mat")) else None,
+        RECIPES,
+        splits_of=lambda labels: [roles.get(dealt, "train") for dealt in folds_of(labels)],
+    )
 
 
 TASK = replace(parametrised("0"), name="colon")
@@ -69,15 +62,12 @@ def folds_of(labels: Sequence[int]) -> list[int]:
 
 
 def index(root: Path) -> list[Photo]:
-    """The images of a folder in the order of their numbers. Raises UserError where there are none, one is there twice,
-    or the cells of one cannot be read."""
+    """The images of a folder in the order of their numbers. Raises UserError where there are none, or the cells of one
+    cannot be read."""
     matches = ((re.fullmatch(r"img(\d+)_epithelial\.mat", path.name), path) for path in root.rglob("*.mat"))
-    found = sorted((int(match[1]), path) for match, path in matches if match)
+    found = sorted({int(match[1]): path for match, path in matches if match}.items())
     if not found:
         raise UserError(f"{root} has no Classification/img1/img1_epithelial.mat and so on, {WHERE}, unpack it there.")
-    for (number, path), (after, _) in pairwise(found):
-        if number == after:
-            raise UserError(f"{path.name} is below {root} more than once, take the others away.")
     return [Photo(f"img{n}", path.with_name(f"img{n}.bmp"), int(count_cells(path) > 0), "train") for n, path in found]
 
 

@@ -9,31 +9,24 @@ found where they lie:
     raw_photos/*/photos/*.dng                                fivek_dataset.tar, unpacked
 
 Name, class and split are told by the community's {training,validation,testing}.json with their fixed random split of
-3500/500/1000 photographs (github.com/yuukicammy/mit-adobe-fivek-dataset), or by the official archive's categories.txt,
-which has no split: each name then falls into one by its hash, in the same shares. For the fifth class the archive
-writes "None" and the community "unknown".
+3500/500/1000 photographs (github.com/yuukicammy/mit-adobe-fivek-dataset).
 
 The licences forbid to hand photographs on: data.csail.mit.edu/graphics/fivek/legal/LicenseAdobe{,MIT}.txt.
 """
 
 import json
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from ..images.download import Failure, Job, download_all
-from ..images.store_writing import Photo
+from ..images.store_writing import Photo, check_space
 from ..local.paths import DOWNLOADS, UserError
-from ..reading import Question
-from . import Printed, Task
-from .photographs import RECIPES, SIDE, PhotoSplit, check_side, develop_all, open_photographs, split_of
+from . import Printed
+from .photographs import SIDE, develop_all
 from .standin import FIVEK
 
-FOLDER = DOWNLOADS / "fivek"
-CLASSES = ("abstract", "animals", "man_made", "nature", "None", "people")
-ALIASES = {"manmade": "man_made", "none": "None", "unknown": "None", "": "None"}
+FOLDER = DOWNLOADS / FIVEK.name
+CLASSES = tuple(FIVEK.classes)
 SPLITS = {"training": "train", "validation": "validation", "testing": "test"}  # name of the JSON file: split
 BASES = ("", "MITAboveFiveK", "fivek_dataset", "raw/fivek_dataset", "MITAboveFiveK/raw/fivek_dataset")
 SITE = "https://data.csail.mit.edu/graphics/fivek/img"
@@ -48,19 +41,13 @@ STANDIN = "stand-in"  # the licence that marks drawn pictures in FiveK's format
 HELP = "vsacc prepare fivek"
 
 
-def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
-    def undeveloped() -> str | None:
-        return next((f"{HELP} --source {source}" for source in ("dng", *"abcde") if find_files(FOLDER, source)), None)
-
-    return open_photographs(split, device, profile, FOLDER, FIVEK.open, undeveloped)
+def undeveloped(folder: Path) -> str | None:
+    return next((f"{HELP} --source {source}" for source in ("dng", *"abcde") if find_files(folder, source)), None)
 
 
-TASK = Task(
+TASK = FIVEK.task(
     "mit5k",
-    Question(torch.arange(len(CLASSES)), CLASSES),
-    opener,
-    RECIPES,
-    channels=3,
+    undeveloped,
     published=(
         Printed(2528, "resnet18_144", "resnet18 - 144 crops", 0.636, 0.03),
         Printed(2528, "saccader", "variational saccading", 0.627, 0.03),
@@ -80,62 +67,33 @@ class Record(NamedTuple):
 
 
 def find_labels(root: Path) -> Path | None:
-    """training.json, beside which the other two lie, or categories.txt; None where neither is."""
-    paths = (root / base / name for name in ("training.json", "categories.txt") for base in BASES)
-    return next((path for path in paths if path.exists()), None)
+    """training.json, beside which the other two lie; None where it is not."""
+    return next((path for base in BASES if (path := root / base / "training.json").exists()), None)
 
 
 def read_records(root: Path) -> list[Record]:
-    """All photographs that the labels below ``root`` name, whether their files are there or not. Raises UserError where
-    there are no labels, or some that are incomplete, damaged or not FiveK's; where a name stands twice, and may be in
-    two splits, or could lead out of its folder."""
-    path = find_labels(root)
-    if path is None:
-        raise UserError(f"{root} has neither {', '.join(LABEL_FILES)} nor categories.txt, fetch them with {HELP}.")
-    if path.suffix == ".json":
-        records = [record for name in SPLITS for record in read_json(path.with_stem(name), SPLITS[name])]
-    else:
-        records = read_categories(path)
-    seen, again = set(), f"fetch them again with {HELP}."
-    for name, _, _, camera, _ in records:
-        if name in seen:
-            raise UserError(f"the labels name {name} twice, {again}")
-        if not name or name.startswith(".") or set(name + camera) & set("/\\\0"):
-            raise UserError(f"the labels hold the name {name!r}, which could lead out of the folder, {again}")
-        seen.add(name)
-    return records
+    """All photographs that the labels below ``root`` name, whether their files are there or not. A file of labels holds
+    {name: {"categories": {"subject": ...}, "camera": {"make": ..., "model": ...}, "license": ...}}.
 
-
-def read_json(path: Path, split: str) -> list[Record]:
-    """One of the community's files: {name: {"categories": {"subject": ...}, "camera": {...}, "license": ...}}."""
-    try:
-        return [
-            Record(name, label_of(entry["categories"]["subject"], name), split,
-                   f"{entry['camera']['make']}_{entry['camera']['model']}".replace(" ", "_"), entry["license"])
-            for name, entry in json.loads(path.read_text()).items()
-        ]  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        raise UserError(f"{path} cannot be read ({reason}), delete it and fetch it again with {HELP}.") from error
-
-
-def read_categories(path: Path) -> list[Record]:
-    """The official list, a line each: name,location,time,light,subject."""
-    lines = [line.split(",") for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    if wrong := [line for line in lines if len(line) != 5]:
-        raise UserError(f"{path} has a line of other than 5 fields, {wrong[0]}, take it from fivek_dataset.tar again.")
-    names = [(line[0].strip(), line[4]) for line in lines]
-    return [Record(name, label_of(subject, name), split_of(name)) for name, subject in names]
-
-
-def label_of(subject: str, name: str) -> int:
-    """The number of a class in CLASSES, however it is spelt."""
-    plain = subject.strip().replace("-", "_").replace(" ", "_").lower()
-    plain = ALIASES.get(plain, plain)
-    if plain not in CLASSES:
-        raise UserError(f"{name} has the subject {subject!r}, which is none of {', '.join(CLASSES)}, "
-                        f"fetch the labels again with {HELP}.")  # fmt: skip
-    return CLASSES.index(plain)
+    Raises UserError where one is lacking or damaged, or a name stands twice, and may be in two splits, or could lead
+    out of its folder.
+    """
+    first, records = find_labels(root) or root / "training.json", {}
+    for name, split in SPLITS.items():
+        path = first.with_stem(name)
+        try:
+            for photo, entry in json.loads(path.read_text()).items():
+                subject = entry["categories"]["subject"].replace("unknown", "None")
+                camera = f"{entry['camera']['make']}_{entry['camera']['model']}".replace(" ", "_")
+                if photo in records or subject not in CLASSES:
+                    raise ValueError(f"{photo} is there twice or of no class")
+                if not photo or photo.startswith(".") or set(photo + camera) & set("/\\\0"):
+                    raise ValueError(f"the name {photo!r} could lead out of the folder")
+                records[photo] = Record(photo, CLASSES.index(subject), split, camera, entry["license"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            raise UserError(f"{path} cannot be read ({reason}), delete it and fetch it again with {HELP}.") from error
+    return list(records.values())
 
 
 def find_files(root: Path, source: str) -> dict[str, Path]:
@@ -162,7 +120,6 @@ def prepare(
     Files that the site does not hold are left out. Where others failed, nothing is developed yet: the next run goes on.
     ``limit`` is in photographs, in the shares of the three splits; ``workers`` are downloads at a time.
     """
-    check_side(side)
     if only_class not in (None, *CLASSES):
         raise UserError(f"FiveK has no class {only_class!r}, choose one of {', '.join(CLASSES)}.")
     root = root or FOLDER
@@ -216,10 +173,7 @@ def fetch(root: Path, source: str, records: list[Record], workers: int) -> list[
     if any(record.licence == STANDIN for record in lacking):
         raise UserError(f"{root} lacks {len(lacking)} pictures of the stand-in, draw them with {HELP}-standin.")
     kind, there, here = ("dng", "dng", "raw") if source == "dng" else ("tif", f"tiff16_{source}", "processed")
-    needed, free = len(lacking) * MEAN[kind] / 1e9, shutil.disk_usage(root).free / 1e9
-    if needed > free:
-        raise UserError(f"the {len(lacking)} files to fetch take about {needed:.0f} GB and {root} has {free:.0f} GB "
-                        "free, use --limit or another --root.")  # fmt: skip
+    check_space(root, len(lacking) * MEAN[kind])
     jobs = []
     for record in lacking:
         folder = root / here / (there if kind == "tif" else record.camera or "dng")

@@ -4,14 +4,13 @@
     DIR/{train,validation,test}/<class>/*.jpg    split as it stands
 
 ``vsacc prepare photographs DIR`` develops them into a training store, "photographs:DIR" is the task of telling the
-classes. A data set that has tasks of its own lies in a folder below data/downloads, with its stores in stores/. Where
-it has to be asked for, a stand-in is drawn in its place: its numbers say nothing about photographs.
+classes.
 """
 
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,7 +40,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class PhotoSplit(FiniteSplit):
-    """Photographs of a store. rows: long (N,), the split's rows of the store; boxes: (N, D, 4) of their subjects, or
+    """Photographs of a store. rows: long (n,), the split's of the store's N; boxes: (N, D, 4) of what all N show, or
     None where unknown."""
 
     store: Store
@@ -59,40 +58,8 @@ class PhotoSplit(FiniteSplit):
 
     def take(self, places: Tensor) -> Batch:
         rows = self.rows[places]
-        boxes = None if self.boxes is None else self.boxes[places].to(self.device)
+        boxes = None if self.boxes is None else self.boxes[rows].to(self.device)
         return Batch(self.store.images(rows.to(self.device)), self.store.labels[rows].to(self.device), boxes)
-
-
-def open_photographs(
-    split: str,
-    device: torch.device | str,
-    profile: str,
-    folder: Path,
-    standin: Callable[[str], tuple[Store, Tensor]],
-    undeveloped: Callable[[], str | None],
-    splits_of: Callable[[Tensor], Sequence[str]] | None = None,
-) -> PhotoSplit:
-    """A split of a data set, or of its stand-in at the size of ``profile`` (always in "quick", which CI runs).
-
-    Args:
-        folder: of the data set; the largest store in it is opened.
-        standin: profile -> its store, and boxes (N, D, 4) of what it shows.
-        undeveloped: the command that makes a store of the data set's files, where there are any.
-        splits_of: labels, long (N,) -> split of each photograph, where the store does not tell.
-
-    Raises UserError where there are files and no store of them yet, or the stand-in cannot be drawn.
-    """
-    store = boxes = None
-    if profile != "quick":
-        store = largest_store(folder)
-        if not store and (command := undeveloped()):
-            raise UserError(f"{folder} has the files and no store of them, develop them with {command}.")
-    if not store:
-        store, boxes = standin(profile)
-    if splits_of:
-        store = store._replace(splits=tuple(splits_of(store.labels)))
-    rows = store.rows(split)
-    return PhotoSplit(store, rows, None if boxes is None else boxes[rows], device)
 
 
 def largest_store(folder: Path, names: str = "*[0-9]") -> Store | None:
@@ -124,16 +91,14 @@ def parametrised(folder: str) -> Task:
 def prepare(root: Path, side: int = SIDE, out: Path | None = None) -> None:
     """Develop the photographs of ``root`` into a store of ``side`` x ``side`` pixels, by default in data/downloads, and
     say what is in it and what was left out."""
-    check_side(side)
-    photos, classes, outside = find(root)
+    photos, classes = find(root)
     name = root.resolve().name
     folder = out or DOWNLOADS / "stores" / f"{name}-{side}-{digest(root)}"
-    told = develop_all(folder, photos, classes, side, f"photographs of {name}")
-    told += [f"{link} leads out of the folder and is not followed." for link in outside]
+    left_out = develop_all(folder, photos, classes, side, f"photographs of {name}")
     store = open_store(folder)
     counts = ", ".join(f"{store.splits.count(split)} {split}" for split in dict.fromkeys(store.splits))
     what = f"{len(store.names)} photographs of {len(store.classes)} classes ({counts})"
-    print(*told, f"{what} in {folder}", sep="\n")
+    print(*left_out, f"{what} in {folder}", sep="\n")
 
 
 def digest(root: Path) -> str:
@@ -141,46 +106,40 @@ def digest(root: Path) -> str:
     return f"{zlib.crc32(os.fsencode(root.resolve())):08x}"
 
 
-def check_side(side: int) -> None:
-    if side < 32:
-        raise UserError(f"side {side} is too small, choose 32 pixels or more.")
-
-
 def develop_all(
     folder: Path, photos: Sequence[Photo], classes: Sequence[str], side: int, source: str, prophoto: bool = False
 ) -> list[str]:
-    """:func:`.write_store` of squashed photographs."""
+    """:func:`.write_store` of squashed photographs. Raises UserError where ``side`` is too small for a proxy too."""
     from ..images.develop import develop_square  # here, with its decoders: to train, none is needed
 
+    if side < 32:
+        raise UserError(f"side {side} is too small, choose 32 pixels or more.")
     return write_store(folder, photos, classes, side, partial(develop_square, side=side, prophoto=prophoto), source)
 
 
-def find(root: Path) -> tuple[list[Photo], list[str], list[str]]:
-    """The photographs of a folder, by name: (photographs, classes, names of links that lead out of it, not followed).
-    Hidden files and files of other kinds are passed over. A photograph's name is its path below ``root``. Raises
-    UserError where there is no folder, or no class in it."""
+def find(root: Path) -> tuple[list[Photo], list[str]]:
+    """The photographs of a folder, by their names, which are their paths below ``root``, and the classes. Hidden files,
+    files of other kinds and links that lead out of the folder are passed over. Raises UserError where there is no
+    folder, or no class in it."""
     from ..images.develop import SUFFIXES
 
     root = root.resolve()
     if not root.is_dir():
         raise UserError(f"{root} is not a folder, name the one that holds a folder of photographs for each class.")
     tops = [(root / name, split) for name, split in sorted(SPLITS.items()) if (root / name).is_dir()]
-    found, outside = [], []
+    found = []
     for top, split in tops or [(root, None)]:
         for path in tqdm(top.rglob("*"), "photographs found", delay=2, disable=None):  # it follows no link to a folder
             name, parts = path.relative_to(root).as_posix(), path.relative_to(top).parts
-            file, link = len(parts) > 1 and path.suffix.lower() in SUFFIXES, path.is_symlink() and path.is_dir()
-            if not (file or link) or any(part.startswith(".") for part in parts):
+            if any(part.startswith(".") for part in parts) or path.suffix.lower() not in SUFFIXES:
                 continue
-            if not path.resolve().is_relative_to(root):
-                outside.append(name)
-            elif path.is_file():
+            if len(parts) > 1 and path.is_file() and path.resolve().is_relative_to(root):
                 found.append((name, path, parts[0], split or split_of(name)))
     if not found:
         raise UserError(f"{root} has no photographs in class folders, put them as <class>/name.jpg or "
                         "train/<class>/name.jpg below it.")  # fmt: skip
     classes = sorted({label for _, _, label, _ in found})
-    return [Photo(n, p, classes.index(label), split) for n, p, label, split in sorted(found)], classes, sorted(outside)
+    return [Photo(n, p, classes.index(label), split) for n, p, label, split in sorted(found)], classes
 
 
 def split_of(name: str) -> str:

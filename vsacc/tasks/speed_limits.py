@@ -2,12 +2,7 @@
 
 The task is that of Katharopoulos and Fleuret (ICML 2019), on the Swedish traffic signs of Larsson and Felsberg (SCIA
 2011): Set1 trains, Set2 tests. ``vsacc prepare speed-limits`` fetches what is missing and develops it once into a
-training store. Files that came another way are found where they lie below its ``--root``:
-
-    Set1/annotations.txt, Set1/*.jpg                         as attention sampling's script leaves them
-    Set1/annotations.txt, Set1/Set1Part0/*.jpg               as this command leaves them
-    Set1Part0/annotations.txt, Set1Part0/*.jpg               zips unpacked side by side
-    Set1/Set1Part0.zip, Set1Part0.zip or Set1.zip            not unpacked yet
+training store. Below its ``--root`` it finds Set1/annotations.txt, and the frames or Set1Part0.zip anywhere in Set1.
 
 A line of the annotations tells of a frame; the corners of a sign are in pixels, the lower right one first:
 
@@ -24,15 +19,13 @@ import zlib
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
-import torch
 from tqdm.auto import tqdm
 
 from ..images.download import download
 from ..images.store_writing import Photo
 from ..local.paths import DOWNLOADS, UserError, write_atomic
-from ..reading import Question
-from . import Peer, Recipe, Task
-from .photographs import PhotoSplit, check_side, develop_all, open_photographs
+from . import Peer, Recipe
+from .photographs import develop_all
 from .standin import Standin
 
 FOLDER = DOWNLOADS / "speed-limits"
@@ -55,23 +48,15 @@ STANDIN = Standin("speed-limits", "the Swedish speed limits", dict.fromkeys(CLAS
 REPRINT = "table in Qinrong-NKU/DBPS"
 
 
-def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
-    files = (path for pattern in ("**/annotations.txt", "**/Set*.zip") for path in FOLDER.glob(pattern))
-    command = "vsacc prepare speed-limits"
-    return open_photographs(split, device, profile, FOLDER, STANDIN.open, lambda: command if any(files) else None)
-
-
-TASK = Task(
+TASK = STANDIN.task(
     "speed_limits",
-    Question(torch.arange(len(CLASSES)), CLASSES),
-    opener,
+    lambda folder: "vsacc prepare speed-limits" if any(folder.rglob("annotations.txt")) else None,
     {
         "quick": Recipe(steps=20, batch=16, evaluated=None),
         "laptop": Recipe(steps=1200, batch=32, evaluated=None),
         # 500 epochs of 747 frames in batches of 32, as published.
         "paper": Recipe(steps=11_700, batch=32, learning_rate=1e-3, evaluated=None),
     },
-    channels=3,
     published=(
         Peer("random patches", "10 patches", 0.507, REPRINT),
         Peer("ResNet-18, 0.3 of the side", "coarse view", 0.763, REPRINT),
@@ -122,17 +107,12 @@ def parse_sign(text: str) -> tuple[int, float, int] | None:
 
 
 def find_files(root: Path, name: str) -> dict[str, Path]:
-    """Name -> path of the frames of Set1 or Set2, of annotations.txt and of "zip". They are looked for by listing, so
-    no annotated name becomes a path."""
-    folders = (root / f"{name}Part0", root / name / f"{name}Part0", root / name)  # what counts comes last
-    zips = [root / f"{name}.zip", root / f"{name}Part0.zip"]
-    paths = [*filter(Path.exists, zips), *(path for folder in folders for path in folder.glob("*"))]
-    return {"zip" if path.suffix == ".zip" else path.name: path for path in paths}
+    """Name -> path of all that lies in Set1 or Set2. Looked for by listing: no annotated name becomes a path."""
+    return {path.name: path for path in (root / name).rglob("*") if path.is_file()}
 
 
 def prepare(root: Path | None = None, side: int = SIDE) -> int:
     """Fetch into ``root`` and develop into data/; returns the exit code, 1 where it is not the published set."""
-    check_side(side)
     photos, told = [], []
     for name, split in SETS.items():
         labels = fetch(root or FOLDER, name)
@@ -158,7 +138,7 @@ def fetch(root: Path, name: str) -> dict[str, int]:
         print(f"{annotations} is another file than attention sampling was trained with, so its counts may differ.")
     labels = read_labels(annotations)
     if lacking := labels.keys() - files.keys():
-        archive = files.get("zip") or fetch_file(f"{name}/{name}Part0.zip", root)
+        archive = files.get(f"{name}Part0.zip") or fetch_file(f"{name}/{name}Part0.zip", root)
         unpack(archive, lacking, root / name / f"{name}Part0")
     return labels
 

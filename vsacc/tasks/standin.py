@@ -1,4 +1,5 @@
-r"""A stand-in for a data set of photographs that has to be asked for: drawn scenes in MIT-Adobe FiveK's on-disk format.
+r"""Tasks on data sets that have to be asked for, and what stands in where one is not there: drawn scenes in MIT-Adobe
+FiveK's on-disk format.
 
 A scene is a dead-leaves image (Lee, Mumford and Huang 2001): opaque leaves with sizes of density r^-3 that hide each
 other, which gives the 1/f spectrum of photographs; every leaf has its own colour, shading and 1/f texture. On them lie
@@ -14,8 +15,7 @@ alone and every file appears whole or not at all, so an interrupted run goes on 
 import io
 import json
 import math
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +27,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..images.store import MANIFEST, Store, open_store
-from ..images.store_writing import Photo
+from ..images.store_writing import Photo, check_space
 from ..local.paths import DOWNLOADS, UserError, locked, write_atomic
+from ..reading import Question
 from ..sampler import area_matrix
-from . import derive
-from .photographs import SPLITS, develop_all
+from . import Peer, Printed, Recipe, Task, derive
+from .photographs import RECIPES, SPLITS, PhotoSplit, develop_all, largest_store
 
 FILES = ("training", "validation", "testing")  # of labels, one for each split
 VERSION, SEED = 1, 0  # of the pictures: another one is another stand-in
@@ -52,11 +53,11 @@ ROUNDS = 12  # of taking away what the proxy would show; each takes more than ha
 
 
 class Standin(NamedTuple):
-    """What is drawn in place of a data set.
+    """A data set, and what is drawn in its place.
 
-    name: of its folder. data: what it stands in for, in words. classes: each with its frequency. textures: what the
-    subject of each class wears, see :func:`texture`, or None. sizes: by profile, the side of the square images in
-    pixels, a multiple of 32 from 256 on, and how many are in the training, validation and test split.
+    name: of its folder. data: the data set in words. classes: each with its frequency. textures: what the drawn subject
+    of each class wears, see :func:`texture`, or None. sizes: by profile, the side of the square pictures in pixels, a
+    multiple of 32 from 256 on, and how many are in the training, validation and test split.
     """
 
     name: str
@@ -69,20 +70,48 @@ class Standin(NamedTuple):
         """A profile's store, and the boxes (N, 1, 4) of its subjects in [-1, 1] coordinates. It is drawn and developed
         first where it is not there, while other processes that want it wait."""
         root, (side, counts) = DOWNLOADS / f"{self.name}-standin" / profile, self.sizes[profile]
-        folder = root / "stores" / f"c-{side}"
+        folder, scenes = root / "stores" / f"c-{side}", plan(self, counts)
         if not (folder / MANIFEST).exists():
-            scenes = plan(self, counts)
-            photos = [Photo(Path(s.path).stem, root / s.path, s.label, SPLITS[s.split]) for s in scenes]
+            photos = [Photo(s.name, root / s.path, s.label, SPLITS[s.split]) for s in scenes]
             source = f"stand-in for {self.data}, drawn"
             with locked(root):
                 write_standin(self, profile, root)
                 if left_out := develop_all(folder, photos, list(self.classes), side, source, prophoto=True):
                     (folder / MANIFEST).unlink()  # else the next one would not be told
                     raise UserError(f"the stand-in is damaged, delete {root} and draw it again: {left_out[0]}")
-        store, labels = open_store(folder), {}
-        for split in FILES:
-            labels |= json.loads((root / f"{split}.json").read_text())
-        return store, torch.tensor([[labels[name]["subject_box"]] for name in store.names])
+        boxes = {scene.name: [subject_box(scene.seed)] for scene in scenes}
+        store = open_store(folder)
+        return store, torch.tensor([boxes[name] for name in store.names])
+
+    def task(
+        self,
+        name: str,
+        undeveloped: Callable[[Path], str | None],
+        recipes: Mapping[str, Recipe] = RECIPES,
+        published: tuple[Printed | Peer, ...] = (),
+        splits_of: Callable[[Tensor], Sequence[str]] | None = None,
+    ) -> Task:
+        """A task on the largest store in the data set's folder, or on the stand-in: always in "quick", which CI runs.
+
+        Args:
+            undeveloped: folder -> the command that makes a store of the files in it, None where there are none; opening
+                the task raises UserError where there are files and no store of them yet.
+            splits_of: labels, long (N,) -> split of each photograph, where the store does not tell.
+        """
+
+        def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
+            folder, boxes = DOWNLOADS / self.name, None
+            store = largest_store(folder) if profile != "quick" else None
+            if not store and profile != "quick" and (command := undeveloped(folder)):
+                raise UserError(f"{folder} has the files and no store of them, develop them with {command}.")
+            if not store:
+                store, boxes = self.open(profile)
+            if splits_of:
+                store = store._replace(splits=tuple(splits_of(store.labels)))
+            return PhotoSplit(store, store.rows(split), boxes, device)
+
+        question = Question(torch.arange(len(self.classes)), tuple(self.classes))
+        return Task(name, question, opener, recipes, channels=3, published=published)
 
 
 FIVEK = Standin(
@@ -113,6 +142,10 @@ class Scene(NamedTuple):
     seed: int
     label: int
 
+    @property
+    def name(self) -> str:
+        return Path(self.path).stem
+
 
 def plan(standin: Standin, counts: Sequence[int]) -> list[Scene]:
     """The scenes of all splits: in each, the classes in their shares and in random order."""
@@ -141,24 +174,21 @@ def write_standin(standin: Standin, profile: str, root: Path) -> None:
 
     side, counts = standin.sizes[profile]
     note, made_from = root / "standin.json", {"version": VERSION, "side": side, "counts": list(counts), "seed": SEED}
-    text = json.dumps(made_from) + "\n"
-    if note.exists():
-        if (found := note.read_text()) != text:
-            raise UserError(f"{root} holds a stand-in made from {found.strip()}, delete it or name another folder.")
-    elif any((root / f"{split}.json").exists() for split in FILES):
-        raise UserError(f"{root} holds {standin.data} already, name another folder for the stand-in.")
-    else:
-        write_atomic(note, text)
+    text, found = json.dumps(made_from) + "\n", note.read_text() if note.exists() else ""
+    if found != text and (found or (root / f"{FILES[0]}.json").exists()):
+        raise UserError(f"{root} holds {found.strip() or standin.data} already, delete it or name another folder.")
+    write_atomic(note, text)
     scenes = plan(standin, counts)
     missing = [scene for scene in scenes if not (root / scene.path).exists()]
-    needed, free = len(missing) * side**2 * PIXEL / 1e9, shutil.disk_usage(root).free / 1e9
-    if needed > free:
-        raise UserError(f"the stand-in needs {needed:.1f} GB and the disk of {root} has {free:.1f}, free some.")
+    check_space(root, len(missing) * side**2 * PIXEL)
     pool = Parallel(n_jobs=1 if len(missing) < FEW else -1, return_as="generator_unordered")
     work = (delayed(write_image)(root / s.path, s.seed, side, standin.textures[s.label]) for s in missing)
     list(tqdm(pool(work), "stand-in", len(missing), unit="image", delay=2))
+    subjects = [name.replace("None", "unknown") for name in standin.classes]  # as the community's files say
+    same = {"license": "stand-in", "camera": {"make": "stand-in", "model": "dead leaves"}}
     for split in FILES:
-        labels = {Path(s.path).stem: record(s, list(standin.classes)) for s in scenes if s.split == split}
+        some = [scene for scene in scenes if scene.split == split]
+        labels = {scene.name: {"categories": {"subject": subjects[scene.label]}, **same} for scene in some}
         write_atomic(root / f"{split}.json", json.dumps(labels, indent=1) + "\n")
 
 
@@ -181,19 +211,6 @@ def write_image(path: Path, seed: int, side: int, kind: int | None) -> None:
         metadata=None, software=False,
     )  # fmt: skip
     write_atomic(path, file.getvalue())
-
-
-def record(scene: Scene, classes: Sequence[str]) -> dict:
-    """What the community's files say of an image, and "subject_box"; the address is relative to the folder."""
-    unknown = dict.fromkeys(("location", "time", "light"), "unknown")
-    return {
-        "urls": {"tiff16": {"c": scene.path}},
-        "categories": {**unknown, "subject": classes[scene.label].replace("None", "unknown")},  # as theirs
-        "id": int(Path(scene.path).stem[1:5]),
-        "license": "stand-in",
-        "camera": {"make": "stand-in", "model": "dead leaves"},
-        "subject_box": subject_box(scene.seed),
-    }
 
 
 # The pictures
