@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vsacc.sampler import glimpse
-from vsacc.studies import bench, cost_scaling, step_time
+from vsacc.studies import bench, step_time
 
 
 @pytest.fixture
@@ -24,15 +24,15 @@ def run(tmp_path, capsys):
 
 def test_sampler_rows(run, monkeypatch):
     for name, value in {"SIDES": (128, 512), "ROUNDS": 1, "STORED": (64, 300), "STORED_ROUNDS": 1}.items():
-        monkeypatch.setattr(cost_scaling, name, value)
+        monkeypatch.setattr(bench, name, value)
     rows, printed = run("sampler")
     assert {"name", "side", "batch", "seconds", "bytes", "ratio"} <= rows[0].keys()
     by = {(row["name"], row["side"]): row for row in rows}
     ours, cast = "glimpse, pyramid", "cast + grid_sample"
     assert by[ours, 128]["ratio"] == by[ours, 512]["ratio"] == 1
     assert by[ours, 128]["bytes"] == by[ours, 512]["bytes"]  # memory of a glimpse does not grow with the image
-    assert by[cast, 512]["bytes"] >= 4 * 512 * 512 * cost_scaling.BATCH  # a float copy of the images, at least
-    small, large = (by[cost_scaling.MAPPED, side] for side in (64, 300))
+    assert by[cast, 512]["bytes"] >= 4 * 512 * 512 * bench.BATCH  # a float copy of the images, at least
+    small, large = (by[bench.MAPPED, side] for side in (64, 300))
     assert small["ratio"] == 1 and large["ratio"] == large["seconds"] / small["seconds"]
     assert large["bytes"] == small["bytes"]
     assert ours in printed
@@ -40,11 +40,11 @@ def test_sampler_rows(run, monkeypatch):
 
 def test_contenders_see_the_same():
     """The two sides of the comparison do the same work: the same pixels come out."""
-    images = torch.randint(0, 256, (cost_scaling.BATCH, 1, 64, 64), dtype=torch.uint8)
-    where = torch.rand(cost_scaling.BATCH, cost_scaling.STEPS, 3) * 0.4 + 0.05
-    theirs = cost_scaling.plain(images.float() / 255, where)  # (B, 1, T * L, L)
-    ours = glimpse(images, where, cost_scaling.SIZE)  # (B, T, 1, L, L)
-    torch.testing.assert_close(theirs.unflatten(2, (cost_scaling.STEPS, -1)).transpose(1, 2), ours)
+    images = torch.randint(0, 256, (bench.BATCH, 1, 64, 64), dtype=torch.uint8)
+    where = torch.rand(bench.BATCH, bench.STEPS, 3) * 0.4 + 0.05
+    theirs = bench.plain(images.float() / 255, where)  # (B, 1, T * L, L)
+    ours = glimpse(images, where, bench.SIZE)  # (B, T, 1, L, L)
+    torch.testing.assert_close(theirs.unflatten(2, (bench.STEPS, -1)).transpose(1, 2), ours)
 
 
 def test_cost_goes_through_the_same_command(run, monkeypatch):

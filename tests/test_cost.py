@@ -9,7 +9,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from vsacc.saccader import Config, Model, Output, Saccader
 from vsacc.sampler import build_pyramid, glimpse, proxy
-from vsacc.studies import bench, cost, cost_scaling, roofline, step_time
+from vsacc.studies import bench, cost, roofline, step_time
 from vsacc.studies.cost import AT_ONCE, CLASSES, CONTENDERS, TASK, Size
 from vsacc.studies.measure import Cost
 from vsacc.studies.roofline import Count, Counted, Peaks, count, least_times, nearest_and_farthest, peaks
@@ -47,7 +47,7 @@ def rows():
         patch.setattr(roofline, "SIDE", {"cpu": 64, "cuda": 64})
         patch.setattr(roofline, "COPIED", {"cpu": 2**16, "cuda": 2**16})
         patch.setattr(cost, "SMALL", 48)
-        patch.setattr(cost_scaling, "IN_MEMORY", 100)  # the last side comes from a store
+        patch.setattr(cost, "IN_MEMORY", 100)  # the last side comes from a store
         made = bench.cost("quick")
         return {part: [row for row in made if row["part"] == part] for part in bench.PARTS}
 
@@ -123,12 +123,16 @@ def test_what_does_not_fit_is_not_run_and_images_are_compared_not_batches(monkey
 
 
 def test_what_would_take_too_long_is_not_run(monkeypatch):
-    assert cost_scaling.reason(None, 10**6, 1.0) is None
-    monkeypatch.setattr(cost_scaling, "free_bytes", lambda: 1000.0)
-    last = (100, Cost(2.0, 10, 1))
-    assert cost_scaling.reason(last, 200, 9.0) is None  # 4 times the pixels: 8 s, 40 bytes
-    assert cost_scaling.reason(last, 200, 7.0) == "not run: may take 8 s"
-    assert "GB" in cost_scaling.reason(last, 1000, 1e9)  # 1000 bytes, of which 800 may be used
+    """By the pixels since the last side that was run: 128 from 64 pixels is 4 times the time, 192 is 9 times."""
+    shrink(monkeypatch)
+    monkeypatch.setattr(cost, "measure", lambda works, *_: dict.fromkeys(works, Cost(2.0, 10, 1)))
+    rows = cost.against_side(SIZE._replace(sides=(64, 128, 192), limit=7.0))
+    why = {(row["name"], row["side"]): row["why"] for row in rows if row["why"]}
+    assert why == {
+        (name, side): f"not run: may take {seconds} s"
+        for side, seconds in ((128, 8), (192, 18))
+        for name in ("whole image", "144 crops, naive")
+    }
 
 
 def test_slopes_of_rows():
@@ -138,10 +142,10 @@ def test_slopes_of_rows():
         for side in (10, 20, 40)
     ]
     absent = {"name": "pixels", "side": 80, "seconds": None, "bytes": None, "resident": 50}
-    fitted = cost_scaling.slopes([*rows, absent])
+    fitted = cost.slopes([*rows, absent])
     assert fitted["flat"]["seconds"] == pytest.approx(0, abs=1e-9)
     assert fitted["pixels"] == pytest.approx({"seconds": 2, "bytes": 1})
-    assert cost_scaling.slopes(rows[:2]) == {"flat": {"seconds": None, "bytes": None}}
+    assert cost.slopes(rows[:2]) == {"flat": {"seconds": None, "bytes": None}}
 
 
 @pytest.mark.parametrize("config", [TINY, replace(TINY, posterior="dense", likelihood="pooled", inhibition=False)])

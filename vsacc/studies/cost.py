@@ -1,4 +1,4 @@
-"""The right half of the paper's Table 1: parameters, memory and time of every system, side by side, and in words.
+"""The right half of the paper's Table 1, parameters, memory and time of every system, and how they grow with the image.
 
 Weights and pixels are random: neither changes the cost. Everything is float32 and seconds are per image; a row that was
 not run has seconds None and says "why". "bytes" is the peak of everything beyond the uint8 images: weights,
@@ -6,20 +6,26 @@ activations, and in training gradients and Adam's moments. "resident" is the par
 weights, buffers and moments.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
+from ..images.store import open_store
+from ..images.store_writing import write_strips
+from ..local.paths import RUNS, check_writable
 from ..loss import lower_bound
 from ..saccader import Config, Model
-from ..sampler import Images, Pyramid, build_pyramid
+from ..sampler import Images, Pyramid, build_pyramid, glimpse
 from ..systems import System, all_systems
-from ..systems.resnet import GRID, crop_grid
 from ..tasks import ALL_PIXELS
 from ..tasks.cluttered import IDENTIFICATION_2528 as TASK
-from .measure import DEVICE, Work, largest_batch, measure, peak_bytes
+from .measure import DEVICE, Work, largest_batch, measure
 from .table1 import EPOCH, number
 
 CLASSES = len(TASK.question.classes)
@@ -32,8 +38,11 @@ ROWS = {  # what Table 1 calls the ways to run a system, and what each changes; 
     "resnet18": {"whole image": {}},
     "resnet18_144": {"144 crops, checkpointed": {"chunk": 16}, "144 crops, naive": {"chunk": None}},
 }
+HELD = {"inference": 170, "training": 520}  # bytes a pixel, a little more than ResNet-18's floats of a whole image take
 SMALL = 100  # side of the paper's images in the second part of its Table 1
 SIDES = (512, 1024, 2528, 5056, 10_000, 20_000)
+IN_MEMORY = 10_000  # the largest side that is held in memory; a store on disk is mapped into it beyond
+STRIP = 256  # rows of random pixels written at once
 TABLE = "name mode side channels batch parameters bytes seconds epoch_seconds ratio memory_ratio"
 COLUMNS = {  # of text: by key of a row, its heading and what it is multiplied by
     "parameters": ("weights, M", 1e-6), "bytes": ("MB", 1e-6), "resident": ("kept MB", 1e-6), "share": ("%", 1e2),
@@ -44,23 +53,17 @@ COLUMNS = {  # of text: by key of a row, its heading and what it is multiplied b
 
 
 class Size(NamedTuple):
-    """What a profile measures.
+    """What a profile measures."""
 
-    side, batches: of Table 1, in inference and in training; small: batches of its part at ``SMALL``; sides: of the
-    comparison of sides; parts: (side, batch) of where the time goes; rounds: timed calls of each work, fewer where they
-    take more than ``budget`` seconds together; limit: seconds of a call that is not made, in the comparison of sides;
-    progress: show bars.
-    """
-
-    side: int
-    batches: tuple[int, int]
-    small: tuple[int, int]
-    sides: tuple[int, ...]
-    parts: tuple[int, int]
-    rounds: int
-    budget: float
-    limit: float
-    progress: bool = True
+    side: int  # of Table 1
+    batches: tuple[int, int]  # of Table 1, in inference and in training
+    small: tuple[int, int]  # batches of its part at SMALL
+    sides: tuple[int, ...]  # that are compared
+    parts: tuple[int, int]  # (side, batch) of where the time goes
+    rounds: int  # timed calls of each work ...
+    budget: float  # ... fewer where they take more than so many seconds together
+    limit: float  # seconds of a call that is not made, in the comparison of sides
+    progress: bool = True  # show bars
 
 
 SIZES = {
@@ -80,7 +83,7 @@ class Contender(NamedTuple):
 
     def make(self, channels: int, **changes) -> Model:
         config = self.system.configure(TASK.name, "paper")
-        return self.system.build(replace(config, channels=channels, **self.changes | changes), TASK.question)
+        return self.system.build(replace(config, channels=channels, **self.changes | changes), TASK.question).to(DEVICE)
 
 
 def contenders() -> dict[str, Contender]:
@@ -100,8 +103,7 @@ AT_ONCE = tuple(name for name in CONTENDERS if name != "144 crops, checkpointed"
 
 def large(size: Size) -> list[dict]:
     """The table of large images: colour for everybody, grey for the saccader too."""
-    colour = table(CONTENDERS, size.side, 3, size.batches, size)
-    return colour + table(["saccader"], size.side, 1, size.batches, size)
+    return table(CONTENDERS, size.side, 3, size.batches, size) + table(["saccader"], size.side, 1, size.batches, size)
 
 
 def small(size: Size) -> list[dict]:
@@ -110,44 +112,90 @@ def small(size: Size) -> list[dict]:
 
 
 def table(names: Iterable[str], side: int, channels: int, batches: tuple[int, int], size: Size) -> list[dict]:
-    """A row per mode and contender of ``names``, measured in turn. "ratio" is a multiple of the first's seconds per
-    image, "memory_ratio" of its bytes per image that are not resident.
-
-    batches: in inference and in training; halved for a contender that does not fit. One that never does is not run.
-    """
+    """The rows of ``names`` in both modes, in batches of so many images in inference and in training."""
     made = []
     for mode, batch in zip(WORK, batches, strict=True):
-        rows, works = {}, {}
-        images = random_images(batch, channels, side)
-        need = bytes_a_crop(mode, images) * GRID**2
-        smallest = 2 if mode == "training" else 1  # batch norm cannot train on one image
-        for name in names:
-            contender = CONTENDERS[name]
-            model = contender.make(channels).to(DEVICE).train(mode == "training")
-
-            def work_of(count: int, mode=mode, model=model, images=images) -> Work:
-                return WORK[mode](model, images._replace(flat=images.flat[:count]))
-
-            count = largest_batch(work_of, batch, smallest, contender.heavy * need)
-            rows[name] = {
-                "part": "table", "name": name, "method": contender.system.name, "mode": mode, "side": side,
-                "channels": channels, "batch": count, "parameters": sum(p.numel() for p in model.parameters()),
-                "resident": resident_bytes(model, mode),
-            }  # fmt: skip
-            if count:
-                works[name] = work_of(count)
-        costs = measure(works, size.rounds, size.budget, f"{mode}, side {side}" if size.progress else None)
-        first, first_cost = next((row, costs.get(name)) for name, row in rows.items())
-        for name, row in rows.items():
-            cost = costs.get(name)
-            row |= {"seconds": cost and cost.seconds / row["batch"], "bytes": cost and cost.bytes + row["resident"]}
-            row |= {"epoch_seconds": cost and EPOCH * row["seconds"], "calls": cost and cost.calls}
-            row |= {"why": None if cost else f"not run: batch {smallest} needs more memory than is free"}
-            share = cost and first_cost and first["batch"] / row["batch"]  # so that images are compared, not batches
-            row["ratio"] = share and share * cost.seconds / first_cost.seconds
-            row["memory_ratio"] = share and share * cost.bytes / first_cost.bytes
-        made += rows.values()
+        made += compare("table", names, mode, random_images(batch, channels, side), size)
     return made
+
+
+def against_side(size: Size) -> list[dict]:
+    """Rows of one image of one channel in inference, sides rising; "glimpse" is the sampler alone.
+
+    Whoever holds all pixels is not run where its last side says that a call may take more than ``limit`` seconds.
+    """
+    where = torch.tensor([[[0.3, x, y] for x in (-0.5, 0.5) for y in (-0.5, 0.5)]], device=DEVICE)
+    made = []
+    for side in size.sides:
+        last = {row["name"]: row for row in made if row["seconds"] and row["name"] in CONTENDERS}
+        may_take = {n: last[n]["seconds"] * (side / last[n]["side"]) ** 2 for n in last if CONTENDERS[n].heavy}
+        too_long = {n: f"not run: may take {each:.0f} s" for n, each in may_take.items() if each > size.limit}
+        with stored(side) if side > IN_MEMORY else nullcontext(random_images(1, 1, side)) as images:
+            alone = {"glimpse": partial(glimpse, images, where, 32)}
+            rows = compare("sides", AT_ONCE, "inference", images, size, too_long, alone)
+        made += [row | {"store": side > IN_MEMORY} for row in rows]
+    return made
+
+
+@contextmanager
+def stored(side: int) -> Iterator[Images]:
+    """One image of random pixels in a store on disk, mapped into memory; it is gone afterwards."""
+    check_writable(RUNS)
+    heights = (min(STRIP, side - top) for top in range(0, side, STRIP))
+    strips = (torch.randint(0, 256, (1, height, side), dtype=torch.uint8) for height in heights)
+    with TemporaryDirectory(dir=RUNS, prefix="bench-") as folder:
+        write_strips(folder, strips, (1, side, side), "random pixels")
+        yield open_store(folder).images(torch.zeros(1, dtype=torch.long, device=DEVICE))
+
+
+def compare(
+    part: str,
+    names: Iterable[str],
+    mode: str,
+    images: Images,
+    size: Size,
+    left_out: Mapping[str, str] = {},
+    alone: Mapping[str, Work] = {},
+) -> list[dict]:
+    """A row per contender of ``names``, measured in turn on the same images, and per work of ``alone``. "ratio" is a
+    multiple of the first's seconds per image, "memory_ratio" of its bytes per image that are not resident.
+
+    left_out: by name, why a contender is not run. The batch is halved for one that it does not fit; one that no batch
+    fits is not run either.
+    """
+    (batch, channels), (side, _) = images.shape, images.sizes[0]
+    smallest = 2 if mode == "training" else 1  # batch norm cannot train on one image
+    rows, works = {}, {}
+    for name in names:
+        contender, why = CONTENDERS[name], left_out.get(name)
+        model = contender.make(channels).train(mode == "training")
+
+        def work_of(count: int, model=model) -> Work:
+            return WORK[mode](model, images if count == batch else images._replace(flat=images.flat[:count]))
+
+        fitting = None if why else largest_batch(work_of, batch, smallest, contender.heavy * HELD[mode] * side**2)
+        if fitting:
+            works[name] = work_of(fitting)
+        rows[name] = {
+            "method": contender.system.name, "batch": fitting, "parameters": sum(p.numel() for p in model.parameters()),
+            "resident": resident_bytes(model, mode),
+            "why": None if fitting else why or f"not run: batch {smallest} needs more memory than is free",
+        }  # fmt: skip
+    for name, work in alone.items():
+        works[name], rows[name] = work, {"method": name, "batch": batch, "resident": 0, "why": None}
+    costs = measure(works, size.rounds, size.budget, f"{mode}, side {side}" if size.progress else None)
+    first, *_ = rows
+    for name, row in rows.items():
+        row |= {"part": part, "name": name, "mode": mode, "side": side, "channels": channels}
+        row |= dict.fromkeys(("seconds", "bytes", "epoch_seconds", "calls", "ratio", "memory_ratio"))
+        if cost := costs.get(name):
+            row |= {"seconds": cost.seconds / row["batch"], "bytes": cost.bytes + row["resident"], "calls": cost.calls}
+            row["epoch_seconds"] = EPOCH * row["seconds"]
+        if cost and first in costs:
+            share = rows[first]["batch"] / row["batch"]  # so that images are compared, not batches
+            row["ratio"] = share * cost.seconds / costs[first].seconds
+            row["memory_ratio"] = share * cost.bytes / costs[first].bytes
+    return list(rows.values())
 
 
 def random_images(batch: int, channels: int, side: int) -> Pyramid:
@@ -193,14 +241,18 @@ def resident_bytes(model: Model, mode: str) -> int:
     return weights * (3 if mode == "training" else 1) + sum(b.nbytes for b in model.buffers())
 
 
-def bytes_a_crop(mode: str, images: Pyramid) -> float:
-    """Memory that one crop takes in ResNet-18, from a few: what holding all of them will need."""
-    batch, channels = images.shape
-    model = CONTENDERS["144 crops, naive"].make(channels).to(DEVICE).train(mode == "training")
-    count = max(1, 8 // batch)
-    rows, cols = (places[:count].to(DEVICE) for places in crop_grid(*images.sizes[0]))
-    with torch.set_grad_enabled(mode == "training"):  # then what the backward pass would need stays in memory
-        return peak_bytes(lambda: model.features(images, rows, cols)) / (count * batch)
+def slopes(rows: list[dict]) -> dict[str, dict[str, float | None]]:
+    """By name, the exponents of side in "seconds" and in "bytes" beyond the weights, fitted by least squares on
+    logarithms; None below three sides."""
+    fitted = {}
+    for name in dict.fromkeys(row["name"] for row in rows):
+        ran = [row for row in rows if row["name"] == name and row["seconds"] is not None]
+        values = {"seconds": [row["seconds"] for row in ran], "bytes": [row["bytes"] - row["resident"] for row in ran]}
+        sides = np.log([row["side"] for row in ran])
+        fitted[name] = {
+            key: float(np.polyfit(sides, np.log(each), 1)[0]) if len(ran) > 2 else None for key, each in values.items()
+        }
+    return fitted
 
 
 def text_table(rows: Iterable[dict], keys: str = TABLE) -> str:

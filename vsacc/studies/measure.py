@@ -6,10 +6,11 @@ convolutions take inside their library.
 """
 
 import os
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from itertools import accumulate
+from itertools import accumulate, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 
 Work = Callable[[], object]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where everything is measured
-SHARE = 0.8  # of the free memory that work may be expected to need
+SHARE = 0.8  # of the free memory that work may need
 
 
 class Cost(NamedTuple):
@@ -67,16 +68,14 @@ def measure(works: Mapping[str, Work], rounds: int, budget: float = float("inf")
     """
     times: dict[str, list[float]] = {name: [] for name in works}
     peaks = {}
-    with tqdm(total=len(works) * (rounds + 1), desc=title, disable=title is None, leave=False) as bar:
-        for turn in range(rounds + 1):
-            for name, work in works.items():
-                if turn == 0:
-                    peaks[name] = peak_bytes(lambda name=name, work=work: times[name].append(seconds_of(work)))
-                    if times[name][0] < budget / 10:
-                        peaks[name] = peak_bytes(work)
-                elif sum(times[name]) < budget:
-                    times[name].append(seconds_of(work))
-                bar.update()
+    turns = list(product(range(rounds + 1), works.items()))
+    for turn, (name, work) in tqdm(turns, title, disable=title is None, leave=False):
+        if turn == 0:
+            peaks[name] = peak_bytes(lambda name=name, work=work: times[name].append(seconds_of(work)))
+            if times[name][0] < budget / 10:
+                peaks[name] = peak_bytes(work)
+        elif sum(times[name]) < budget:
+            times[name].append(seconds_of(work))
     timed = {name: seconds[1:] or seconds for name, seconds in times.items()}
     return {name: Cost(statistics.median(timed[name]), peaks[name], len(timed[name])) for name in works}
 
@@ -103,10 +102,6 @@ def largest_batch(make: Callable[[int], Work], batch: int, smallest: int, needed
 
 def free_bytes() -> float:
     """Memory a new allocation can have on this machine; infinite where the system does not tell."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return float("inf")
+    told = Path("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s+(\d+)", told.read_text()) if told.exists() else None
+    return int(found[1]) * 1024 if found else float("inf")

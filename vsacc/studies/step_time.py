@@ -11,9 +11,8 @@ from functools import partial
 from itertools import product
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..local.paths import resolve_profile
 from ..saccader import Saccader, mean, sample
 from ..sampler import Images, glimpse, proxy
 from ..tasks import Split, open_split
@@ -39,15 +38,15 @@ def time_shares(size: Size) -> list[dict]:
     backward; the optimiser is one more."""
     side, batch = size.parts
     images, rows = random_images(batch, 1, side), []
-    for mode in ("inference", "training"):
-        model = CONTENDERS["saccader"].make(1).to(DEVICE).train(mode == "training")
+    for mode, whole in WORK.items():
+        model = CONTENDERS["saccader"].make(1).train(mode == "training")
         with torch.no_grad():
             parts = split(model, images)
         works = {name: torch.no_grad()(partial(*part)) for name, part in parts.items()}
         if mode == "training":
             works = {name: partial(forward_backward, model, *part) for name, part in parts.items()}
             works["optimiser"] = adam(copy.deepcopy(model)).step
-        works["whole"] = WORK[mode](model, images)
+        works["whole"] = whole(model, images)
         costs = measure(works, size.rounds, size.budget, f"parts, {mode}" if size.progress else None)
         total = sum(cost.seconds for name, cost in costs.items() if name != "whole")
         for name, cost in costs.items():
@@ -89,39 +88,39 @@ def split(model: Saccader, images: Images) -> dict[str, tuple]:
     }
 
 
-def forward_backward(model: Saccader, run: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor) -> None:
+def forward_backward(module: nn.Module, run: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor) -> None:
+    """What one training step asks of a part of ``module``, whose gradients are gone afterwards."""
     output = run(*(value.detach().requires_grad_() for value in inputs))
     outputs = output if isinstance(output, tuple) else (output,)
-    taught = [value for value in outputs if value.requires_grad]
+    taught = [value.sum() for value in outputs if value.requires_grad]
     if taught:
-        torch.autograd.backward(taught, [torch.ones_like(value) for value in taught])
-        model.zero_grad()
+        sum(taught).backward()
+        module.zero_grad()
 
 
-def epoch(profile: str = "auto") -> list[dict]:
-    """A row per task and contender; where one cannot run here, its seconds are None and "why" says so."""
-    profile, rows = resolve_profile(profile), []
+def epoch(profile: str) -> list[dict]:
+    """A row per task and way to train; where one cannot run here, its seconds are None and "why" says so."""
+    rows = []
     batches, compiled, rounds = EPOCHS[profile]
     for task, batch in batches.items():
         job = make_job(task, profile, recipe={"batch": batch} if batch else None)
-        data = open_split(task, "train", launch("32-true").device, profile)
-        works, why = {}, {}
-        for contender in product(("32-true", "bf16-mixed"), compiled):
-            work, why[contender] = training_steps(job, data, *contender), None
+        data = open_split(task, "train", DEVICE, profile)
+        mine, works = {}, {}
+        for way in product(("32-true", "bf16-mixed"), compiled):
+            mine[way] = {"task": task, "profile": profile, "precision": way[0], "compiled": way[1]}
+            mine[way] |= {"batch": job.recipe.batch, "seconds": None, "why": None}
+            work = training_steps(job, data, *way)
             try:
                 work()  # compiles, and tells whether this machine can
-                works[contender] = work
+                works[way] = work
             except Exception as error:  # no compiler, an unsupported type: torch raises many kinds
-                why[contender] = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+                mine[way]["why"] = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         costs = measure(works, rounds, title=task)
-        images, first = STEPS * job.recipe.batch, next(iter(costs.values()), None)
-        for contender, reason in why.items():
-            row = {"task": task, "profile": profile, "precision": contender[0], "compiled": contender[1]}
-            row |= {"batch": job.recipe.batch, "seconds": None, "why": reason}
-            if cost := costs.get(contender):
-                row |= {"seconds": cost.seconds / images, "bytes": cost.bytes, "ratio": cost.seconds / first.seconds}
-                row |= {"epoch_seconds": EPOCH * row["seconds"], "calls": cost.calls}
-            rows.append(row)
+        for way, cost in costs.items():
+            seconds = cost.seconds / STEPS / job.recipe.batch
+            mine[way] |= {"seconds": seconds, "epoch_seconds": EPOCH * seconds, "bytes": cost.bytes}
+            mine[way] |= {"calls": cost.calls, "ratio": cost.seconds / next(iter(costs.values())).seconds}
+        rows += mine.values()
     return rows
 
 

@@ -1,7 +1,7 @@
 r"""The saccader small enough to integrate exactly: one image, one label, the place of a glimpse on a grid.
 
-Notebook 01 derives the paper's bound (section 3, Eq. 1-6) on this model and checks each step by quadrature. It then
-holds against it what sampling can know: a row for each of ``count`` places that are drawn from q.
+Notebook 01 derives the paper's bound (section 3, Eq. 1-6) on this model and checks each step by quadrature, then by
+what sampling can know: a row for each of ``count`` places that are drawn from q.
 
     p(z)          N(0, 0.4^2) over the place z = (x, y); the scale s is fixed
     o = f(x, z)   the glimpse, through :func:`vsacc.sampler.glimpse`
@@ -10,12 +10,11 @@ holds against it what sampling can know: a row for each of ``count`` places that
     q(z)          a diagonal Gaussian: :class:`vsacc.vrnn.Normal` with mean and sigma (2,)
 
 Float64. Logarithms are natural; densities of z are per unit of image coordinates, where the image is [-1, 1] on each
-axis. Gradients are with respect to (mean_x, mean_y, log sigma_x, log sigma_y), (4,); that of the KL to the Gaussian
-prior is in closed form in all of them. Shapes: N places, K classes, L side of the glimpse, J side of the proxy.
+axis. Gradients are with respect to (mean_x, mean_y, log sigma_x, log sigma_y), (4,). Shapes: N places, K classes,
+L side of the glimpse, J side of the proxy.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..sampler import glimpse, proxy
-from ..vrnn import Normal, kl_normal
+from ..vrnn import Normal
 
 CLASSES, LABEL = 10, 7  # K directions, k * 18 degrees; the one in the image
 SIZE, SCALE = 12, 0.5  # L in pixels, and s
@@ -45,17 +44,13 @@ PRIOR = normal(0.0, 0.4)
 
 @dataclass(frozen=True)
 class Toy:
-    """An image, and what is known of it on the grid.
+    """An image, and what is known of it on a grid of N = points^2 places."""
 
-    image: uint8 (1, 1, H, H). grid: (N, 2), N = points^2 places. cell: area of a grid cell. logits: (N, K) of
-    p(y | f(x, z)). log_prior: (N,), the log density p(z) or p(z | c).
-    """
-
-    image: Tensor
-    grid: Tensor
-    cell: float
-    logits: Tensor
-    log_prior: Tensor
+    image: Tensor  # uint8 (1, 1, H, H)
+    grid: Tensor  # (N, 2)
+    cell: float  # area between neighbours of the grid
+    logits: Tensor  # (N, K) of p(y | f(x, z))
+    log_prior: Tensor  # (N,), the log density p(z) or p(z | c)
 
     @cached_property
     def log_y(self) -> Tensor:
@@ -67,16 +62,11 @@ def make_toy(points: int = 201, reach: float = 3.0) -> Toy:
     """The toy on points x points places in [-reach, reach]^2, by default 0.03 apart and out to 7.5 prior sigmas."""
     axis = torch.linspace(-reach, reach, points, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(-1, 2)
-    image = draw_image()
-    return Toy(image, grid, float(axis[1] - axis[0]) ** 2, look(image, grid), log_density(PRIOR, grid))
-
-
-def draw_image(side: int = 48) -> Tensor:
-    """A bar in direction LABEL, a disc and a ring: uint8 (1, 1, side, side)."""
-    x, y = pixel_centres(side)
+    x, y = pixel_centres(48)
     bar, disc, ring = ((x - place[0], y - place[1]) for place in (BAR, DISC, RING))
     shapes = [draw_bar(*bar, LABEL), draw_disc(*disc, 0.18), draw_disc(*ring, 0.2) - draw_disc(*ring, 0.1)]
-    return (255 * torch.stack(shapes).amax(0)).round().to(torch.uint8)[None, None]
+    image = (255 * torch.stack(shapes).amax(0)).round().to(torch.uint8)[None, None]
+    return Toy(image, grid, float(axis[1] - axis[0]) ** 2, look(image, grid), log_density(PRIOR, grid))
 
 
 def pixel_centres(side: int) -> tuple[Tensor, Tensor]:
@@ -108,12 +98,9 @@ def classify(o: Tensor) -> Tensor:
     best place counts: a convolution and spatial pooling, as in the paper's section 4."""
     x, y = pixel_centres(SIZE)
     patches = F.unfold((o * torch.exp(-0.5 * (x**2 + y**2) / FOVEA**2)).unsqueeze(1), FILTER)
-    reach = SCALE * FILTER / SIZE  # half a filter, in image coordinates
-    x, y = (reach * axis for axis in pixel_centres(FILTER))
-    bars = torch.stack([draw_bar(x, y, k) for k in range(CLASSES)])
-    bars = bars - bars.mean(0)
-    filters = bars / bars.flatten(1).norm(dim=1)[:, None, None]
-    response = filters.flatten(1) @ patches  # (N, K, places)
+    x, y = (SCALE * FILTER / SIZE * axis for axis in pixel_centres(FILTER))  # in image coordinates
+    bars = torch.stack([draw_bar(x, y, k).flatten() for k in range(CLASSES)])
+    response = F.normalize(bars - bars.mean(0)) @ patches  # (N, K, places)
     return GAIN * torch.logsumexp(SOFTNESS * response, -1) / SOFTNESS
 
 
@@ -125,16 +112,13 @@ def look(image: Tensor, z: Tensor) -> Tensor:
 
 def log_proxy(image: Tensor, z: Tensor, sigma_c: float) -> Tensor:
     """log p(c | z), a density over the J^2 pixels of the proxy: (N, 2) -> (N,)."""
-    c = proxy(image, PROXY)[0, 0].double()
-    x, y = (axis[:, None, None] for axis in z.unbind(-1))
-    across, down = pixel_centres(PROXY)
-    blob = 0.6 * torch.exp(-0.5 * ((across - x) ** 2 + (down - y) ** 2) / BLOB**2)  # (N, J, J)
-    error = (c - blob) / sigma_c
-    return (-0.5 * error**2 - math.log(sigma_c * math.sqrt(2 * math.pi))).sum((1, 2))
+    c, (x, y) = proxy(image, PROXY).double().flatten(), (axis.flatten() for axis in pixel_centres(PROXY))
+    blob = 0.6 * torch.exp(-0.5 * ((x - z[:, :1]) ** 2 + (y - z[:, 1:]) ** 2) / BLOB**2)  # (N, J^2)
+    return log_density(Normal(blob, torch.full_like(c, sigma_c)), c)
 
 
 def log_density(q: Normal, z: Tensor) -> Tensor:
-    """log q(z): (N, 2) -> (N,)."""
+    """log q(z): (N, D) -> (N,)."""
     return (-0.5 * ((z - q.mean) / q.sigma) ** 2 - q.sigma.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
@@ -177,21 +161,20 @@ def given_proxy(toy: Toy, sigma_c: float) -> tuple[Toy, Tensor]:
 
 
 def pair_log_likelihood(toy: Toy) -> Tensor:
-    """log p(y | x) of one label read from two glimpses, their logits added. Costs N^2 K: for some 40 x 40 places."""
-    inner = [log_integral(toy, toy.log_prior[:, None] + part) for part in _pair_log_y(toy)]
-    return log_integral(toy, toy.log_prior + torch.cat(inner))
+    """log p(y | x) of one label read from two glimpses, their logits added. Holds N^2 numbers."""
+    return log_integral(toy, toy.log_prior + log_integral(toy, toy.log_prior[:, None] + pair_log_y(toy)))
 
 
 def pair_bound(toy: Toy, q1: Normal, q2: Normal) -> Tensor:
     """Its bound: E[log p(y | o_1, o_2)] - KL(q1 || prior) - KL(q2 || prior), z_1 from q1 and z_2 from q2."""
-    inner = torch.cat([expectation(toy, q2, part) for part in _pair_log_y(toy)])  # (N,), by z_1
-    return expectation(toy, q1, inner) - sum(divergence(toy, q, toy.log_prior) for q in (q1, q2))
+    expected = expectation(toy, q1, expectation(toy, q2, pair_log_y(toy)))
+    return expected - sum(divergence(toy, q, toy.log_prior) for q in (q1, q2))
 
 
-def _pair_log_y(toy: Toy) -> Iterator[Tensor]:
-    """log p(y | o_1, o_2), rows z_2 and columns z_1, (N, some) at a time."""
-    for part in toy.logits.split(64):
-        yield (toy.logits[:, None] + part).log_softmax(-1)[..., LABEL]
+def pair_log_y(toy: Toy) -> Tensor:
+    """log p(y | o_1, o_2), (N, N): p(y | o_1) p(y | o_2), made to sum to 1 over the classes."""
+    belief = toy.logits.softmax(-1)
+    return toy.log_y[:, None] + toy.log_y - (belief @ belief.T).log()
 
 
 def draw(q: Normal, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -214,9 +197,7 @@ def k_sample(log_w: Tensor, k: int) -> Tensor:
 def exact_gradient(toy: Toy, q: Normal) -> Tensor:
     """The gradient of the bound by quadrature, (4,): what the estimators below aim at."""
     mean, log_sigma = q.mean.clone().requires_grad_(), q.sigma.log().requires_grad_()
-    q = Normal(mean, log_sigma.exp())
-    value = expectation(toy, q, toy.log_y) - kl_normal(q, PRIOR)
-    return torch.cat(torch.autograd.grad(value, [mean, log_sigma]))
+    return torch.cat(torch.autograd.grad(bound(toy, Normal(mean, log_sigma.exp())), [mean, log_sigma]))
 
 
 def pathwise_gradient(toy: Toy, q: Normal, count: int, generator: torch.Generator) -> Tensor:
@@ -225,10 +206,9 @@ def pathwise_gradient(toy: Toy, q: Normal, count: int, generator: torch.Generato
     slopes = []
     for part in z.split(CHUNK):
         part = part.clone().requires_grad_()
-        log_y = classify(glimpses(toy.image, part)).log_softmax(-1)[:, LABEL]
-        slopes += torch.autograd.grad(log_y.sum(), part)
+        slopes += torch.autograd.grad(classify(glimpses(toy.image, part)).log_softmax(-1)[:, LABEL].sum(), part)
     slope = torch.cat(slopes)  # (count, 2)
-    return torch.cat([slope, slope * q.sigma * eps], 1) + _kl_gradient(q)
+    return torch.cat([slope, slope * q.sigma * eps], 1) + kl_gradient(q)
 
 
 def score_gradient(toy: Toy, q: Normal, count: int, generator: torch.Generator, baseline: float = 0.0) -> Tensor:
@@ -236,9 +216,9 @@ def score_gradient(toy: Toy, q: Normal, count: int, generator: torch.Generator, 
     is a control variate; any constant leaves the mean as it is."""
     z, eps = draw(q, count, generator)
     reward = look(toy.image, z).log_softmax(-1)[:, LABEL] - baseline
-    return reward[:, None] * torch.cat([eps / q.sigma, eps**2 - 1], 1) + _kl_gradient(q)
+    return reward[:, None] * torch.cat([eps / q.sigma, eps**2 - 1], 1) + kl_gradient(q)
 
 
-def _kl_gradient(q: Normal) -> Tensor:
-    """Of -KL(q || PRIOR), (4,)."""
+def kl_gradient(q: Normal) -> Tensor:
+    """Of -KL(q || PRIOR), in closed form: (4,)."""
     return torch.cat([(PRIOR.mean - q.mean) / PRIOR.sigma**2, 1 - (q.sigma / PRIOR.sigma) ** 2])
