@@ -8,7 +8,7 @@ import nbformat
 
 from ..local.paths import CHECKOUT, REPORTS, UserError, check_writable, resolve_profile, write_atomic
 from ..local.record import provenance
-from .notebooks import check_profile, execute, figures, find_notebooks
+from .notebooks import execute, figures, find_notebooks, read
 from .pages import notebook_page, write_index
 
 
@@ -21,7 +21,7 @@ def command(options: argparse.Namespace) -> int:
     profile, out = resolve_profile(options.profile), (options.out or REPORTS).resolve()
     paths = find_notebooks(options.only)
     for path in paths:
-        check_profile(path)
+        read(path)
     check_writable(out)
 
     failures = {}
@@ -40,18 +40,17 @@ def run_notebook(path: Path, profile: str, out: Path) -> str | None:
     """Execute one notebook into ``out``; returns what is wrong with the run in one line, or None."""
     record = out / f"{path.stem}.json"
     before = record.stat().st_mtime_ns if record.exists() else None
-    run = execute(path, {"profile": profile}, profile, out)
-    error, found = run.error, len(figures(run.notebook))
-    if not error and found < (expected := len(figures(nbformat.read(path, as_version=4)))):
-        error = f"it shows {found} of the committed notebook's {expected} figures"
-    if not error and (not record.exists() or record.stat().st_mtime_ns == before):
-        error = f"it ended without writing {record.name}"
-
-    seen = {"profile": profile, "seconds": round(run.seconds, 1), "error": error}
-    run.notebook.metadata["vsacc"] = seen | provenance()
-    write_atomic(out / path.name, nbformat.writes(run.notebook) + "\n")
-    write_atomic(out / f"{path.stem}.html", notebook_page(run.notebook))
-    return error
+    notebook = execute(path, {"profile": profile}, profile, out)
+    run = notebook.metadata.vsacc
+    found, expected = len(figures(notebook)), len(figures(read(path)))
+    if not run.error and found < expected:
+        run.error = f"it shows {found} of the committed notebook's {expected} figures"
+    if not run.error and (not record.exists() or record.stat().st_mtime_ns == before):
+        run.error = f"it ended without writing {record.name}"
+    run.update(provenance())
+    write_atomic(out / path.name, nbformat.writes(notebook) + "\n")
+    write_atomic(out / f"{path.stem}.html", notebook_page(notebook))
+    return run.error
 
 
 def refresh(options: argparse.Namespace) -> int:
@@ -66,12 +65,13 @@ def refresh(options: argparse.Namespace) -> int:
     failed = 0
     for path in find_notebooks(named) if named or not options.only else ():
         # No parameters: papermill would leave a cell with them in the committed notebook.
-        run = execute(path, {}, "quick", CHECKOUT / "reports" / "quick")
+        notebook = execute(path, {}, "quick", CHECKOUT / "reports" / "quick")
+        run = notebook.metadata.pop("vsacc")
         if run.error:
             failed = 1
             print(f"vsacc: {path.stem} failed and was left as it was, {run.error}", file=sys.stderr)
             continue
-        write_atomic(path, nbformat.writes(run.notebook) + "\n")
+        write_atomic(path, nbformat.writes(notebook) + "\n")
         print(f"{path.stem}: {run.seconds:.0f} s")
     if not options.only or "readme" in options.only:
         from . import readme  # here, as below: a report needs no study and no model
