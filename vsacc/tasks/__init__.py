@@ -77,10 +77,13 @@ class Split(Protocol):
 class EndlessSplit:
     """Drawn as it is asked for, by a subclass's ``draw``; the fixed set is the first batches of one stream."""
 
+    at_once = TEST_BATCH  # images of a test batch that memory holds, a divisor of it
+
     def fixed(self, count: int | None = None) -> Iterator[Batch]:
         count = 10_000 if count is None else count
-        for index, start in enumerate(range(0, count, TEST_BATCH)):
-            yield self.draw(TEST_BATCH, TEST_SEED, index, slice(count - start))
+        for start in range(0, count, self.at_once):
+            index, first = divmod(start, TEST_BATCH)
+            yield self.draw(TEST_BATCH, TEST_SEED, index, slice(first, first + min(self.at_once, count - start)))
 
 
 class FiniteSplit:

@@ -7,8 +7,8 @@ everything is additive and clipped. A larger canvas is the same image bilinearly
 The layout is drawn on the CPU, the rendering runs on the device that holds the digits: every device sees the same.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..images.canvases import upscale
 from ..reading import Question
 from ..sampler import build_pyramid
-from . import ALL, Batch, EndlessSplit, Printed, Recipe, Task, derive
+from . import ALL, TEST_BATCH, Batch, EndlessSplit, Printed, Recipe, Task, derive
 from .mnist import Digits, load_digits
 
 CANVAS, SPRITE, PATCH = 100, 28, 8  # pixels
@@ -61,12 +61,13 @@ class ClutteredSplit(EndlessSplit):
     side: int = CANVAS
 
     @property
+    def at_once(self) -> int:
+        return TEST_BATCH if self.side == CANVAS else LARGE_BATCH
+
+    @property
     def protocol(self) -> str:
-        clutter = self.clutter
-        return (
-            f"cluttered MNIST {self.side} x {self.side}, {clutter.digits} digit(s), {clutter.distractors} distractors, "
-            f"{clutter.classes} classes"
-        )
+        there = f"{self.clutter.digits} digit(s), {self.clutter.distractors} distractors"
+        return f"cluttered MNIST {self.side} x {self.side}, {there}, {self.clutter.classes} classes"
 
     def draw(self, size: int, seed: int, index: int, part: slice = ALL) -> Batch:
         rng = torch.Generator().manual_seed(derive(seed, index, DATA))
@@ -85,15 +86,6 @@ class ClutteredSplit(EndlessSplit):
             images = upscale(images, self.side)
         digits = bank.labels[chosen]
         return Batch(build_pyramid(images), clutter.label_of(digits), sprite_boxes(corner, CANVAS), digits)
-
-    def fixed(self, count: int | None = None) -> Iterator[Batch]:
-        if self.side == CANVAS:
-            yield from super().fixed(count)
-            return
-        for batch in replace(self, side=CANVAS).fixed(count):
-            for some in torch.arange(len(batch.labels)).split(LARGE_BATCH):
-                large = build_pyramid(upscale(batch.images.level(0)[some], self.side))
-                yield Batch(large, batch.labels[some], batch.boxes[some], batch.objects[some])
 
 
 def paste(canvas: Tensor, corner: Tensor, sprites: Tensor) -> None:

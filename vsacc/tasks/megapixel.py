@@ -136,11 +136,9 @@ class MegapixelSplit(FiniteSplit):
 
     @property
     def protocol(self) -> str:
-        canvas = self.canvas
-        return (
-            f"megapixel MNIST {canvas.side} x {canvas.side}, 5 digits, {canvas.scribbles} scribbles, "
-            f"label {canvas.label}, {len(self)} images of our own drawing"
-        )
+        side, scribbles, label = self.canvas.side, self.canvas.scribbles, self.canvas.label
+        shown = f"5 digits, {scribbles} scribbles, label {label}"
+        return f"megapixel MNIST {side} x {side}, {shown}, {len(self)} images of our own drawing"
 
     def __len__(self) -> int:
         return len(self.scenes.digits)

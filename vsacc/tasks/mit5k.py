@@ -23,11 +23,10 @@ from ..images.store_writing import Photo, check_space
 from ..local.paths import DOWNLOADS, UserError
 from . import Printed
 from .photographs import SIDE, develop_all
-from .standin import FIVEK
+from .standin import FILES, FIVEK
 
 FOLDER = DOWNLOADS / FIVEK.name
 CLASSES = tuple(FIVEK.classes)
-SPLITS = {"training": "train", "validation": "validation", "testing": "test"}  # name of the JSON file: split
 BASES = ("", "MITAboveFiveK", "fivek_dataset", "raw/fivek_dataset", "MITAboveFiveK/raw/fivek_dataset")
 SITE = "https://data.csail.mit.edu/graphics/fivek/img"
 LABELS = "https://huggingface.co/datasets/yuukicammy/MIT-Adobe-FiveK/raw/main"
@@ -37,7 +36,6 @@ LABEL_FILES = {  # name: (bytes, sha256)
     "testing.json": (997102, "c87a4b8ef9d28794ef0b424375fa2b78a8e845f6204df198117f6261d4c08a60"),
 }
 MEAN = {"dng": 10e6, "tif": 52e6}  # bytes a file, to know beforehand whether the disk will do
-STANDIN = "stand-in"  # the licence that marks drawn pictures in FiveK's format
 HELP = "vsacc prepare fivek"
 
 
@@ -79,7 +77,7 @@ def read_records(root: Path) -> list[Record]:
     out of its folder.
     """
     first, records = find_labels(root) or root / "training.json", {}
-    for name, split in SPLITS.items():
+    for name, split in FILES.items():
         path = first.with_stem(name)
         try:
             for photo, entry in json.loads(path.read_text()).items():
@@ -134,7 +132,7 @@ def prepare(
     files = find_files(root, source)
     photos = [Photo(r.name, files[r.name], r.label, r.split) for r in records if r.name in files]
     made = "DNG developed by LibRaw" if source == "dng" else f"retouched by expert {source.upper()}"
-    drawn = any(record.licence == STANDIN for record in records)
+    drawn = any(record.licence == "stand-in" for record in records)
     what = f"stand-in for {FIVEK.data}, drawn" if drawn else f"{FIVEK.data}, {made}"
     folder = root / "stores" / "-".join(filter(None, [source, str(side), only_class]))
     left_out = develop_all(folder, photos, CLASSES, side, what, prophoto=source != "dng")
@@ -159,7 +157,7 @@ def choose(records: list[Record], only_class: str | None = None, limit: int | No
     """The first ``limit`` photographs of a class or of all, in an order that keeps the shares of the splits throughout:
     a larger limit goes on where a smaller one ended, and so does the store."""
     ranks = []
-    for split in SPLITS.values():
+    for split in FILES.values():
         part = [r for r in records if r.split == split and only_class in (None, CLASSES[r.label])]
         ranks += [((place + 0.5) / len(part), record) for place, record in enumerate(part)]
     return [record for _, record in sorted(ranks, key=lambda rank: rank[0])][:limit]
@@ -170,7 +168,7 @@ def fetch(root: Path, source: str, records: list[Record], workers: int) -> list[
     UserError where the disk is too small for them."""
     found = find_files(root, source)
     lacking = [record for record in records if record.name not in found]
-    if any(record.licence == STANDIN for record in lacking):
+    if any(record.licence == "stand-in" for record in lacking):
         raise UserError(f"{root} lacks {len(lacking)} pictures of the stand-in, draw them with {HELP}-standin.")
     kind, there, here = ("dng", "dng", "raw") if source == "dng" else ("tif", f"tiff16_{source}", "processed")
     check_space(root, len(lacking) * MEAN[kind])

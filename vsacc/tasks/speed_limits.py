@@ -83,16 +83,13 @@ def read_labels(path: Path) -> dict[str, int]:
             raise UserError(f"{path} has a line that cannot be read, {line}, fetch the file again.") from None
     if not frames:
         raise UserError(f"{path} names no frames, fetch the file again.")
-    return {name: label for name, signs in frames.items() if (label := label_of(signs)) is not None}
-
-
-def label_of(signs: list[tuple[int, float, int] | None]) -> int | None:
-    """The class of a frame with these signs, None where it is dropped."""
-    if not signs:
-        return 0
-    limits = [sign for sign in signs if sign is not None]
-    visibility, _, label = min(limits, key=lambda sign: sign[:2], default=(None, None, None))
-    return label if visibility == 0 else None
+    labels = {}
+    for name, signs in frames.items():
+        limits = [sign for sign in signs if sign] if signs else [(0, 0, 0)]
+        visibility, _, label = min(limits, key=lambda sign: sign[:2], default=(None, None, None))
+        if visibility == 0:
+            labels[name] = label
+    return labels
 
 
 def parse_sign(text: str) -> tuple[int, float, int] | None:

@@ -5,8 +5,7 @@ A scene is a dead-leaves image (Lee, Mumford and Huang 2001): opaque leaves with
 other, which gives the 1/f spectrum of photographs; every leaf has its own colour, shading and 1/f texture. On them lie
 one subject, a warm ball, and a decoy, a cold one. The class is told by nothing but the fine texture on the subject, one
 of six or none: it has mean zero in every cell of a 32 x 32 proxy and the same contrast, colour and period in every
-class, so that proxy shows where the subject is and not what; a finer one, 64 x 64, shows both. A number made from it
-says nothing about photographs, and says "stand-in".
+class, so that proxy shows where the subject is and not what; a finer one, 64 x 64, shows both.
 
 All lengths are in sides, so at another side the scene is the same. An image is a function of (number, side, texture)
 alone and every file appears whole or not at all, so an interrupted run goes on where it stopped.
@@ -32,9 +31,9 @@ from ..local.paths import DOWNLOADS, UserError, locked, write_atomic
 from ..reading import Question
 from ..sampler import area_matrix
 from . import Peer, Printed, Recipe, Task, derive
-from .photographs import RECIPES, SPLITS, PhotoSplit, develop_all, largest_store
+from .photographs import RECIPES, PhotoSplit, develop_all, largest_store
 
-FILES = ("training", "validation", "testing")  # of labels, one for each split
+FILES = {"training": "train", "validation": "validation", "testing": "test"}  # of labels: split
 VERSION, SEED = 1, 0  # of the pictures: another one is another stand-in
 FEW = 100  # pictures that are drawn before other processes have started
 STEP = 64  # between 16-bit values: ten bits hold the eight of sRGB, in half the bytes
@@ -72,7 +71,7 @@ class Standin(NamedTuple):
         root, (side, counts) = DOWNLOADS / f"{self.name}-standin" / profile, self.sizes[profile]
         folder, scenes = root / "stores" / f"c-{side}", plan(self, counts)
         if not (folder / MANIFEST).exists():
-            photos = [Photo(s.name, root / s.path, s.label, SPLITS[s.split]) for s in scenes]
+            photos = [Photo(s.name, root / s.path, s.label, FILES[s.split]) for s in scenes]
             source = f"stand-in for {self.data}, drawn"
             with locked(root):
                 write_standin(self, profile, root)
@@ -175,7 +174,7 @@ def write_standin(standin: Standin, profile: str, root: Path) -> None:
     side, counts = standin.sizes[profile]
     note, made_from = root / "standin.json", {"version": VERSION, "side": side, "counts": list(counts), "seed": SEED}
     text, found = json.dumps(made_from) + "\n", note.read_text() if note.exists() else ""
-    if found != text and (found or (root / f"{FILES[0]}.json").exists()):
+    if found != text and (found or (root / "training.json").exists()):
         raise UserError(f"{root} holds {found.strip() or standin.data} already, delete it or name another folder.")
     write_atomic(note, text)
     scenes = plan(standin, counts)
