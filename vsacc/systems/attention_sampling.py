@@ -39,8 +39,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from ..reading import Question, crop_network
-from ..saccader import Model, Output, seeded_by
+from ..reading import Question
+from ..saccader import Model, Output, make_crop_network, seeded_by
 from ..sampler import Images, as_pyramid, glimpse, proxy
 from . import INDIGO, VIOLET, System, Variant
 
@@ -113,12 +113,9 @@ def places(drawn: Tensor, view: int, scale: float, sides: tuple[int, int], jitte
     """Where the patches are: positions long (B, N) of an A x A view -> (B, N, 3) = (s, x, y).
 
     A patch starts on a whole pixel of the image, as near as can be to the middle of its position: at the scale L / side
-    it shows the pixels as they are. s is the same share of both axes, as the view's cells are. At the scale
-    L / max(H, W) a patch of an image that is not square therefore has L pixels of the longer side, and of the shorter
-    one as many fewer as that side is shorter, enlarged.
+    it shows the pixels as they are. s is the same share of both axes, as the view's cells are.
 
     Args:
-        scale: s.
         sides: (H, W) of the images.
         jitter: around a random point of the position's cell instead of its middle.
     """
@@ -160,9 +157,7 @@ def make_reader(config: AttentionConfig) -> nn.Sequential:
     network for megapixel MNIST, one convolution of 7 x 7 and three of 3 x 3 at full resolution and the maximum over
     the patch."""
     if config.reader == "crop":
-        return crop_network(
-            config.channels, config.size, config.crop_widths, config.crop_depth, config.features, config.grey,
-        )  # fmt: skip
+        return make_crop_network(config, config.size)
     if config.reader != "published":
         raise ValueError(f"reader must be 'crop' or 'published', not {config.reader!r}")
     layers: list[nn.Module] = [nn.Conv2d(config.channels, config.features, 7), nn.ReLU()]

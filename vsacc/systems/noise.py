@@ -12,7 +12,6 @@ A level is 0 for the proxy as it is. Its unit:
 Shapes: B batch, C channels, J side of the proxy. A pixel is hit in all its channels at once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -56,12 +55,7 @@ def downsample(c: Tensor, levels: Tensor, generator: Generator | None) -> Tensor
     return out
 
 
-KINDS: dict[str, Callable[[Tensor, Tensor, Generator | None], Tensor]] = {
-    "gaussian": gaussian,
-    "salt_and_pepper": salt_and_pepper,
-    "dropout": dropout,
-    "downsample": downsample,
-}
+KINDS = {kind.__name__: kind for kind in (gaussian, salt_and_pepper, dropout, downsample)}
 SHARES = ("salt_and_pepper", "dropout")
 
 
@@ -99,10 +93,10 @@ def describe(kind: str, level: float, side: int) -> str:
     """A level in words, for a proxy of ``side`` pixels."""
     if level == 0:
         return "clean"
-    if kind == "gaussian":
-        return f"σ {level:g}"
-    if kind == "salt_and_pepper":
-        return f"{100 * level:g} %"
-    if kind == "dropout":
-        return f"{side**2 - round(level * side**2)} points"
-    return f"{side // 2 ** round(level)} x {side // 2 ** round(level)}"
+    left = side // 2 ** round(level)  # pixels of a side
+    return {
+        "gaussian": f"σ {level:g}",
+        "salt_and_pepper": f"{100 * level:g} %",
+        "dropout": f"{side**2 - round(level * side**2)} points",
+        "downsample": f"{left} x {left}",
+    }[kind]
