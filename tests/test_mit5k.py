@@ -27,13 +27,12 @@ PHOTOS = {  # name: (subject as the community spells it, JSON file); two of the 
 }
 
 
-def write_labels(folder: Path, photos: dict = PHOTOS, licence: str = "Adobe", camera: str = "Canon") -> None:
+def write_labels(folder: Path, photos: dict = PHOTOS, licence: str = "Adobe") -> None:
     """The community's three files, but for what nobody reads of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    same = {"license": licence, "camera": {"make": camera, "model": "EOS 5D Mark II"}}
     for split in ("training", "validation", "testing"):
         subjects = {name: subject for name, (subject, where) in photos.items() if where == split}
-        content = {name: {"categories": {"subject": subject}} | same for name, subject in subjects.items()}
+        content = {name: {"categories": {"subject": subject}, "license": licence} for name, subject in subjects.items()}
         (folder / f"{split}.json").write_text(json.dumps(content))
 
 
@@ -50,16 +49,12 @@ def test_records_of_the_community_files(tmp_path, below):
     subjects = ["nature", "None", "people", "man_made", "abstract"]
     assert [(record.name, CLASSES[record.label]) for record in records] == list(zip(PHOTOS, subjects, strict=True))
     assert [record.split for record in records] == ["train"] * 3 + ["validation", "test"]
-    assert {record.camera for record in records} == {"Canon_EOS_5D_Mark_II"}
     assert CLASSES == ("abstract", "animals", "man_made", "nature", "None", "people"), "the rows count on their order"
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "..", "a\\b", "", ".hidden"])
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, name):
     write_labels(tmp_path, {"a0001-x": ("nature", "training"), name: ("nature", "training")})
-    with pytest.raises(UserError, match="could lead out of the folder"):
-        read_records(tmp_path)
-    write_labels(tmp_path, camera=f"../{name}")
     with pytest.raises(UserError, match="could lead out of the folder"):
         read_records(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Photographs as pixels: any DNG, TIFF, JPEG, PNG or WebP file -> upright 8-bit sRGB.
+"""Photographs as pixels: any DNG, TIFF, JPEG, PNG, WebP or BMP file -> upright 8-bit sRGB.
 
 What a file holds is told by its content, never by its name. Colours are converted with the embedded ICC profile;
 without one they are taken as sRGB. A file that is damaged, cut short or too large is refused in one sentence: nothing
@@ -44,7 +44,7 @@ def develop(path: Path | str, prophoto: bool = False) -> np.ndarray:
     """The photograph in ``path`` as uint8 (H, W, 3) in sRGB, turned upright.
 
     Args:
-        path: a DNG (camera white balance, no automatic brightness), an 8- or 16-bit TIFF, a JPEG, PNG or WebP.
+        path: a DNG (camera white balance, no automatic brightness), an 8- or 16-bit TIFF, a JPEG, PNG, WebP or BMP.
             Transparency is laid over white.
         prophoto: a 16-bit RGB TIFF without an ICC profile is ProPhoto RGB, as FiveK's experts saved it.
 
@@ -107,7 +107,7 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 def develop_pillow(path: Path) -> Image.Image:
     """What has 8 bits a sample or fewer, and 16-bit grey PNG, as an upright RGB image."""
-    with Image.open(path, formats=("JPEG", "PNG", "WEBP", "TIFF")) as image:
+    with Image.open(path, formats=("JPEG", "PNG", "WEBP", "TIFF", "BMP")) as image:
         check_size(path, *image.size)
         if image.format in ("JPEG", "MPO"):
             check_jpeg(path)

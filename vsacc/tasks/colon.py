@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..images.store_writing import Photo, write_store
+from ..images.store_writing import Photo
 from ..local.paths import DOWNLOADS, UserError
-from . import Recipe, Task, derive
-from .photographs import RECIPES as COMMON
+from . import Recipe, Task, derive, photographs
 from .standin import Standin
 
 CLASSES = ("no epithelium", "epithelium")
@@ -31,7 +30,7 @@ ORDER = 41  # of the images before they are dealt: this stream's purpose among a
 WHERE = "register at warwick.ac.uk/fac/cross_fac/tia/data/crchistolabelednucleihe for CRCHistoPhenotypes_2016_04_28.zip"
 SIZES = {"quick": (256, (40, 0, 0)), "laptop": (512, (COUNT, 0, 0)), "paper": (512, (COUNT, 0, 0))}
 STANDIN = Standin("colon", "colon cancer histopathology", dict.fromkeys(CLASSES, 1), (None, 0), SIZES)
-RECIPES = COMMON | {
+RECIPES = photographs.RECIPES | {
     "laptop": Recipe(steps=600, batch=16, learning_rate=1e-3, evaluated=None, validations=10),
     "paper": Recipe(steps=5_000, batch=16, learning_rate=1e-3, evaluated=None, validations=20),
 }
@@ -84,16 +83,6 @@ def count_cells(path: Path) -> int:
     return cells.size // 2
 
 
-def read_image(path: Path) -> np.ndarray:
-    """A BMP file as uint8 (3, 500, 500). Raises UserError where it is damaged."""
-    from PIL import Image
-
-    from ..images.develop import fit_square, one_sentence_of
-
-    with one_sentence_of(path), Image.open(path, formats=("BMP",)) as image:
-        return fit_square(np.asarray(image.convert("RGB")), SIDE)
-
-
 def prepare(root: Path | None = None) -> int:
     """Make the store in data/; returns the exit code, 1 where it is not all of the published set."""
     photos = index(root or FOLDER)
@@ -101,6 +90,6 @@ def prepare(root: Path | None = None) -> int:
     shown = sum(photo.label for photo in photos)
     source = f"colon cancer histopathology, {len(photos)} images{missing}, {shown} with epithelial cells"
     folder = FOLDER / "stores" / str(len(photos))
-    left_out = write_store(folder, photos, CLASSES, SIDE, read_image, source)
+    left_out = photographs.develop_all(folder, photos, CLASSES, SIDE, source)
     print(*left_out, f"{source}, in {folder}", sep="\n")
     return 1 if missing or left_out else 0

@@ -1,12 +1,8 @@
 """MIT-5k: MIT-Adobe FiveK (Bychkovsky et al., CVPR 2011), 5000 photographs, of which six subjects are the classes.
 
 ``vsacc prepare fivek`` fetches what is missing of one source and develops it once into a training store. A source is
-"dng", the raw files (50 GB), or "a" to "e", one expert's 16-bit TIFFs (260 GB each). Files that came another way are
-found where they lie:
-
-    raw/<camera>/*.dng           processed/tiff16_c/*.tif    the community's layout, as this command fetches them
-    img/dng/*.dng, dng/*.dng     img/tiff16_c/*.tif          the official site's, tiff16_c/*.tif too
-    raw_photos/*/photos/*.dng                                fivek_dataset.tar, unpacked
+"dng", the raw files (50 GB), or "a" to "e", one expert's 16-bit TIFFs (260 GB each). Files that came another way, such
+as fivek_dataset.tar unpacked, are found anywhere below its ``--root``: *.dng, and *.tif in a folder such as tiff16_c.
 
 Name, class and split are told by the community's {training,validation,testing}.json with their fixed random split of
 3500/500/1000 photographs (github.com/yuukicammy/mit-adobe-fivek-dataset).
@@ -27,7 +23,6 @@ from .standin import FILES, FIVEK
 
 FOLDER = DOWNLOADS / FIVEK.name
 CLASSES = tuple(FIVEK.classes)
-BASES = ("", "MITAboveFiveK", "fivek_dataset", "raw/fivek_dataset", "MITAboveFiveK/raw/fivek_dataset")
 SITE = "https://data.csail.mit.edu/graphics/fivek/img"
 LABELS = "https://huggingface.co/datasets/yuukicammy/MIT-Adobe-FiveK/raw/main"
 LABEL_FILES = {  # name: (bytes, sha256)
@@ -54,24 +49,23 @@ TASK = FIVEK.task(
 
 
 class Record(NamedTuple):
-    """A photograph of FiveK. name: the file's stem, as a0001-jmac_DSC1459; label: place in CLASSES; camera: folder of
-    its DNG in the community's layout; licence: Adobe, AdobeMIT or stand-in."""
+    """A photograph of FiveK. name: the file's stem, as a0001-jmac_DSC1459; label: place in CLASSES; licence: Adobe,
+    AdobeMIT or stand-in."""
 
     name: str
     label: int
     split: str
-    camera: str = ""
     licence: str = ""
 
 
 def find_labels(root: Path) -> Path | None:
     """training.json, beside which the other two lie; None where it is not."""
-    return next((path for base in BASES if (path := root / base / "training.json").exists()), None)
+    return next(root.rglob("training.json"), None)
 
 
 def read_records(root: Path) -> list[Record]:
     """All photographs that the labels below ``root`` name, whether their files are there or not. A file of labels holds
-    {name: {"categories": {"subject": ...}, "camera": {"make": ..., "model": ...}, "license": ...}}.
+    {name: {"categories": {"subject": ...}, "license": ...}}.
 
     Raises UserError where one is lacking or damaged, or a name stands twice, and may be in two splits, or could lead
     out of its folder.
@@ -82,12 +76,11 @@ def read_records(root: Path) -> list[Record]:
         try:
             for photo, entry in json.loads(path.read_text()).items():
                 subject = entry["categories"]["subject"].replace("unknown", "None")
-                camera = f"{entry['camera']['make']}_{entry['camera']['model']}".replace(" ", "_")
                 if photo in records or subject not in CLASSES:
                     raise ValueError(f"{photo} is there twice or of no class")
-                if not photo or photo.startswith(".") or set(photo + camera) & set("/\\\0"):
+                if not photo or photo.startswith(".") or set(photo) & set("/\\\0"):
                     raise ValueError(f"the name {photo!r} could lead out of the folder")
-                records[photo] = Record(photo, CLASSES.index(subject), split, camera, entry["license"])
+                records[photo] = Record(photo, CLASSES.index(subject), split, entry["license"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             raise UserError(f"{path} cannot be read ({reason}), delete it and fetch it again with {HELP}.") from error
@@ -95,14 +88,9 @@ def read_records(root: Path) -> list[Record]:
 
 
 def find_files(root: Path, source: str) -> dict[str, Path]:
-    """Name -> path of every file of a source, in any of the layouts. They are looked for by listing the known folders,
-    so no name in the labels becomes a path."""
-    if source == "dng":
-        places, suffixes = ["raw/*", "raw_photos/*/photos", "img/dng", "dng"], (".dng",)
-    else:
-        places, suffixes = [f"{above}tiff16_{source}" for above in ("processed/", "img/", "")], (".tif", ".tiff")
-    paths = (path for base in BASES for place in places for path in (root / base).glob(f"{place}/*"))
-    return {path.stem: path for path in paths if path.suffix.lower() in suffixes}
+    """Name -> path of every file of a source below ``root``. Looked for by listing: no name in the labels becomes a
+    path."""
+    return {path.stem: path for path in root.rglob("*.dng" if source == "dng" else f"tiff16_{source}/*.tif")}
 
 
 def prepare(
@@ -170,10 +158,7 @@ def fetch(root: Path, source: str, records: list[Record], workers: int) -> list[
     lacking = [record for record in records if record.name not in found]
     if any(record.licence == "stand-in" for record in lacking):
         raise UserError(f"{root} lacks {len(lacking)} pictures of the stand-in, draw them with {HELP}-standin.")
-    kind, there, here = ("dng", "dng", "raw") if source == "dng" else ("tif", f"tiff16_{source}", "processed")
+    folder, kind = ("dng", "dng") if source == "dng" else (f"tiff16_{source}", "tif")
     check_space(root, len(lacking) * MEAN[kind])
-    jobs = []
-    for record in lacking:
-        folder = root / here / (there if kind == "tif" else record.camera or "dng")
-        jobs.append(Job(f"{SITE}/{there}/{record.name}.{kind}", folder / f"{record.name}.{kind}"))
-    return download_all(jobs, workers)
+    files = [f"{folder}/{record.name}.{kind}" for record in lacking]
+    return download_all([Job(f"{SITE}/{file}", root / file) for file in files], workers)

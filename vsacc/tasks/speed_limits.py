@@ -46,8 +46,6 @@ MD5 = {  # of annotations.txt, from attention sampling's script; sums of the zip
 SIZES = {"quick": (256, (40, 0, 24)), "laptop": (512, (400, 0, 150)), "paper": (SIDE, (747, 0, 684))}
 STANDIN = Standin("speed-limits", "the Swedish speed limits", dict.fromkeys(CLASSES, 1), (None, 0, 1, 2), SIZES)
 REPRINT = "table in Qinrong-NKU/DBPS"
-
-
 TASK = STANDIN.task(
     "speed_limits",
     lambda folder: "vsacc prepare speed-limits" if any(folder.rglob("annotations.txt")) else None,
@@ -72,7 +70,7 @@ TASK = STANDIN.task(
 
 def read_labels(path: Path) -> dict[str, int]:
     """Name -> place in CLASSES of the frames that the task keeps, in the order of the annotations. Raises UserError
-    where the file names no frames, or a line is not of the format."""
+    where a line is not of the format."""
     frames: dict[str, list] = {}
     for line in filter(str.strip, path.read_text(errors="replace").splitlines()):
         try:
@@ -81,8 +79,6 @@ def read_labels(path: Path) -> dict[str, int]:
             frames.setdefault(name, []).extend(map(parse_sign, signs))
         except (ValueError, TypeError, AttributeError):
             raise UserError(f"{path} has a line that cannot be read, {line}, fetch the file again.") from None
-    if not frames:
-        raise UserError(f"{path} names no frames, fetch the file again.")
     labels = {}
     for name, signs in frames.items():
         limits = [sign for sign in signs if sign] if signs else [(0, 0, 0)]

@@ -184,10 +184,9 @@ def write_standin(standin: Standin, profile: str, root: Path) -> None:
     work = (delayed(write_image)(root / s.path, s.seed, side, standin.textures[s.label]) for s in missing)
     list(tqdm(pool(work), "stand-in", len(missing), unit="image", delay=2))
     subjects = [name.replace("None", "unknown") for name in standin.classes]  # as the community's files say
-    same = {"license": "stand-in", "camera": {"make": "stand-in", "model": "dead leaves"}}
     for split in FILES:
-        some = [scene for scene in scenes if scene.split == split]
-        labels = {scene.name: {"categories": {"subject": subjects[scene.label]}, **same} for scene in some}
+        shown = {scene.name: {"subject": subjects[scene.label]} for scene in scenes if scene.split == split}
+        labels = {name: {"categories": subject, "license": "stand-in"} for name, subject in shown.items()}
         write_atomic(root / f"{split}.json", json.dumps(labels, indent=1) + "\n")
 
 
