@@ -15,8 +15,8 @@ from tiny_runs import apart, tiny_plan, told
 
 from vsacc.local.paths import CHECKOUT
 from vsacc.studies import runs
-from vsacc.studies.plan import Status, read_rows
-from vsacc.studies.runs import compute, run_all
+from vsacc.studies.plan import read_rows
+from vsacc.studies.runs import in_processes, run_all
 
 KILLED = """
 import sys
@@ -24,10 +24,8 @@ sys.path.insert(0, "tests")
 from functools import partial
 from pathlib import Path
 from tiny_runs import apart, tiny_plan
-from vsacc.studies.plan import Status
 from vsacc.studies.runs import run_all
-todo = [Status(run, "to do") for run in tiny_plan(25)]
-run_all(todo, Path(sys.argv[1]) / "rows", partial(apart, folder=Path(sys.argv[1])), workers=2)
+run_all(tiny_plan(25), Path(sys.argv[1]) / "rows", partial(apart, folder=Path(sys.argv[1])), workers=2)
 """
 
 
@@ -44,9 +42,8 @@ def test_killed_and_started_again_ends_with_the_same_rows(tmp_path):
     while any(alive(worker) for worker in workers):  # else it would train on beside us
         time.sleep(0.01)
     for part in ("killed", "whole"):
-        todo = [Status(run, "to do") for run in tiny_plan(25)]
         folder = tmp_path / part
-        assert run_all(todo, folder / "rows", partial(apart, folder=folder)) == 0
+        assert run_all(tiny_plan(25), folder / "rows", partial(apart, folder=folder)) == 0
     rows = read_rows(tmp_path / "killed" / "rows")
     assert len(rows) == 2 and told(rows) == told(read_rows(tmp_path / "whole" / "rows"))
 
@@ -67,7 +64,7 @@ def test_workers_take_a_gpu_each(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-8")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert runs.gpus() == ["4", "GPU-8"] and runs.default_workers() == 2
-    assert {gpu for _, gpu in compute(my_gpu, range(4), 2)} == {"4", "GPU-8"}
+    assert {gpu for _, gpu in in_processes(my_gpu, tiny_plan() * 2, 2)} == {"4", "GPU-8"}
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert runs.gpus() == ["0", "1"]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)

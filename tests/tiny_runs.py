@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conftest import plain_digits
-from vsacc.studies.plan import Planned, Status
+from vsacc.studies.plan import Planned
 from vsacc.studies.runs import Made, make_row
 from vsacc.training import fit as train
 from vsacc.training.jobs import make_job
@@ -19,13 +19,13 @@ def tiny_plan(steps=3, systems=("saccader", "random"), seed=0, **recipe):
     return [Planned(make_job("one_digit", "quick", system, seed, TINY, recipe)) for system in systems]
 
 
-def apart(at: Status, folder: Path, **options) -> Made | None:
+def apart(run: Planned, folder: Path, **options) -> Made | None:
     """A run made in whichever process, on stand-in digits, with checkpoints all the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vsacc.tasks.cluttered.load_digits", lambda split: plain_digits())
         patch.setattr(train, "RUNS", folder / "runs")
         patch.setattr(train, "CHECKPOINT_EVERY", 0.0)
-        return make_row(at, **options)
+        return make_row(run, **options)
 
 
 def told(rows):

@@ -24,15 +24,13 @@ from ..training.evaluation import evaluate, wilson
 from ..training.weights import load, read_card
 from .cost import inference
 from .measure import measure
-from .table1 import NOT_RUN, count, listed, number, percent
+from .table1 import markdown, number
 
 TASKS = ("one_digit", "identification")
 GLIMPSES = (1, 2, 3, 4, 6, 8)
 SIDES = (100, 200, 400, 800, 1264, 2528)
 IMAGES = {"glimpses": 1000, "sides": 200}  # of the fixed test set
 TIMED, ROUNDS = 10, 9  # images of a batch, timed calls
-
-Rows = list[dict]
 
 
 def trained(task: str) -> dict[str, Model]:
@@ -87,7 +85,7 @@ def command(options: argparse.Namespace) -> None:
         print("  ".join(str(value) for value in row.values()))
 
 
-def part_of(rows: Rows, part: str) -> Rows:
+def part_of(rows: list[dict], part: str) -> list[dict]:
     """The rows of one part, accuracies with their 95 % interval as "low" and "high"."""
     found = [dict(row) for row in rows if row["part"] == part]
     for row in found:
@@ -96,66 +94,36 @@ def part_of(rows: Rows, part: str) -> Rows:
     return found
 
 
-def curves(rows: Rows) -> dict[tuple[str, str], Rows]:
-    """The rows by (task, model)."""
-    found: dict[tuple[str, str], Rows] = {}
+def table(rows: list[dict], key: str, value: str = "accuracy", unit: float = 100) -> str:
+    """``value`` times ``unit`` against ``key``, "glimpses" or "side", with intervals where there are some: a line for
+    each task and system, what it was trained with in bold."""
+    rows = [row for row in rows if row[key] is not None]
+    places, lines = sorted({row[key] for row in rows}), {}
     for row in rows:
-        found.setdefault((row["task"], row["model"]), []).append(row)
-    return found
+        cells = lines.setdefault((row["task"], row["model"]), dict.fromkeys(places, ""))
+        bold = "**" * (row[key] == row.get("trained"))
+        cells[row[key]] = f"{bold}{number(row[value], unit)}{bold}"
+        if "low" in row:
+            cells[row[key]] += f" ({number(row['low'], unit)} to {number(row['high'], unit)})"
+    told = [[task, f"`{model}`", *cells.values()] for (task, model), cells in lines.items()]
+    return markdown(["task", "system", *map(str, places)], told, left=2)
 
 
-def more_glimpses(rows: Rows) -> list[str]:
-    """What one glimpse, as many as in the training, and the best number of them reach."""
-    said = []
-    for (task, model), curve in curves(rows).items():
-        by_count = {row["glimpses"]: row for row in curve}
-        own = by_count.get(curve[0]["trained"])
-        if own is None or own["glimpses"] is None:
-            continue
-        few, best = by_count[min(by_count)], max(curve, key=lambda row: row["accuracy"])
-        most = by_count[max(by_count)]
-        said.append(
-            f"**{task}**, *{model}*: {percent(few['accuracy'])} with {count(few['glimpses'], 'glimpse')}, "
-            f"{percent(own['accuracy'])} with the {own['glimpses']} of its training, "
-            f"{percent(most['accuracy'])} with {most['glimpses']}; best with {best['glimpses']}."
-        )
-    return said
-
-
-def larger_images(sides: Rows, seconds: Rows) -> list[str]:
-    """What accuracy and time do from the smallest side to the largest."""
-    said, times = [], curves(seconds)
-    for (task, model), curve in curves(sides).items():
-        small, large = (pick(curve, key=lambda row: row["side"]) for pick in (min, max))
-        taken = {row["side"]: row["seconds"] for row in times.get((task, model), [])}
-        overlap = small["low"] <= large["high"] and large["low"] <= small["high"]
-        timed = {small["side"], large["side"]} <= taken.keys()
-        ratio = number(taken[large["side"]] / taken[small["side"]]) if timed else NOT_RUN
-        said.append(
-            f"**{task}**, *{model}*: {percent(small['accuracy'])} at {small['side']}, {percent(large['accuracy'])} at "
-            f"{large['side']} (95 % intervals {'overlap' if overlap else 'do not overlap'}), time x {ratio}."
-        )
-    return said
-
-
-def front(sides: Rows, seconds: Rows) -> list[str]:
+def front(sides: list[dict], seconds: list[dict]) -> list[str]:
     """At the smallest and the largest side of each task: whom nobody beats in both time and accuracy."""
-    said = []
-    taken = {(row["task"], row["model"], row["side"]): row["seconds"] for row in seconds}
-    for task in dict.fromkeys(row["task"] for row in sides):
-        measured = {row["side"] for row in sides if row["task"] == task}
-        for side in sorted({min(measured), max(measured)}):
-            here = {
-                row["model"]: (taken[task, row["model"], side], -row["accuracy"])
-                for row in sides
-                if (row["task"], row["side"]) == (task, side) and (task, row["model"], side) in taken
-            }
-            best = [m for m, at in here.items() if not any(dominates(other, at) for other in here.values())]
-            told = [f"*{m}* ({1e3 * here[m][0]:.3g} ms, {percent(-here[m][1])})" for m in sorted(best, key=here.get)]
-            said.append(f"**{task}** at {side} x {side}: of {len(here)} systems nobody beats {listed(told)} in both.")
+    ms, said = {(row["task"], row["model"], row["side"]): 1e3 * row["seconds"] for row in seconds}, []
+    for task, side in dict.fromkeys((row["task"], row["side"]) for row in sides):
+        if side not in (SIDES[0], SIDES[-1]):
+            continue
+        here = [
+            (ms[task, row["model"], side], row["accuracy"], row["model"])
+            for row in sides
+            if (row["task"], row["side"]) == (task, side)
+        ]
+        best, told = 0.0, []
+        for time, accuracy, model in sorted(here):
+            if accuracy > best:
+                best = accuracy
+                told.append(f"*{model}* ({time:.3g} ms, {100 * accuracy:.1f} %)")
+        said.append(f"**{task}** at {side} x {side}: of {len(here)} systems nobody beats in both: {', '.join(told)}.")
     return said
-
-
-def dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Both are (seconds, minus accuracy): is ``one`` at least as good in both, and better in one of them?"""
-    return one[0] <= other[0] and one[1] <= other[1] and one != other

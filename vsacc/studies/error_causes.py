@@ -18,7 +18,6 @@ from ..training.evaluation import centres_of
 
 TOUCHING = SPRITE / 2  # pixels between the centres of digits that overlap: strokes fill the middle of a sprite
 BINS = (0, 4, 8, 12, 16, 20, 28, 150)  # of the distance between two digits, in pixels of the 100 x 100 canvas
-CAUSES = ("overlap", "wrong place", "misread")
 
 
 class Traces(NamedTuple):
@@ -28,11 +27,6 @@ class Traces(NamedTuple):
     right: Tensor
     told: Tensor
     distance: Tensor
-
-    @property
-    def near(self) -> Tensor:
-        """Whose digits lie on top of each other, bool (N,)."""
-        return self.distance < TOUCHING
 
 
 @torch.no_grad()
@@ -50,30 +44,26 @@ def trace(model: Saccader, batches: Iterable[Batch]) -> Traces:
 
 
 def causes(traces: Traces) -> dict[str, Tensor]:
-    """Which images each of CAUSES spoils, bool (N,): of digits that overlap, the overlap; of others, the place where
-    being told it mends the error, and else the reading."""
-    wrong, apart = ~traces.right, ~traces.right & ~traces.near
-    return dict(zip(CAUSES, (wrong & traces.near, apart & traces.told, apart & ~traces.told), strict=True))
+    """Which images each cause spoils, bool (N,): of digits that overlap, the overlap; of others, the place where being
+    told it mends the error, and else the reading."""
+    wrong, near = ~traces.right, traces.distance < TOUCHING
+    apart = wrong & ~near
+    return {"overlap": wrong & near, "wrong place": apart & traces.told, "misread": apart & ~traces.told}
 
 
 def by_distance(traces: Traces) -> dict[str, list[float]]:
     """By bin of the distance between the digits: "share" of the images, and accuracy "by itself" and "told"."""
     which = torch.bucketize(traces.distance, torch.tensor(BINS[1:-1], dtype=traces.distance.dtype), right=True)
     groups = [which == index for index in range(len(BINS) - 1)]
-
-    def mean(values: Tensor) -> list[float]:
-        return [values[group].float().mean().item() for group in groups]
-
-    share = [group.float().mean().item() for group in groups]
-    return {"share": share, "by itself": mean(traces.right), "told": mean(traces.told)}
+    found = {"share": [group.float().mean().item() for group in groups]}
+    for name, right in (("by itself", traces.right), ("told", traces.told)):
+        found[name] = [right[group].float().mean().item() for group in groups]
+    return found
 
 
-def overlapping(traces: Traces) -> float:
-    """Share of the images whose digits lie on top of each other."""
-    return traces.near.float().mean().item()
-
-
-def lost_to_overlap(traces: Traces) -> float:
-    """Share of all images that reading from the true places loses to overlap: beyond what it misreads elsewhere."""
-    near, told = traces.near, traces.told.float()
-    return overlapping(traces) * (told[~near].mean() - told[near].mean()).item()
+def overlap(traces: Traces) -> tuple[float, float]:
+    """Share of the images whose digits lie on top of each other, and share of all images that reading from the true
+    places loses to that: beyond what it misreads elsewhere."""
+    near, told = traces.distance < TOUCHING, traces.told.float()
+    share = near.float().mean().item()
+    return share, share * (told[~near].mean() - told[near].mean()).item()

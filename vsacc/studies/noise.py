@@ -3,8 +3,7 @@
     vsacc sweep --profile laptop --workers 2
 
 A cell is one training and all tests of the model it gave, on a CPU the same to the last bit. A finished one is kept
-under data/runs/sweep, named after everything that its result depends on; an interrupted one goes on from its
-checkpoint.
+under data/runs/sweep, an interrupted one goes on from its checkpoint.
 
 The noise of the training is pixel dropout, which is how a proxy comes to contain "only a few points" (the paper's
 section 5.1.1): each image keeps a share of its pixels between all and 3 %. The other three kinds are never trained
@@ -27,6 +26,7 @@ from ..tasks import open_split
 from ..training.evaluation import evaluate
 from ..training.fit import Stopped, fit, one_thread
 from ..training.jobs import Job, make_job
+from .plan import read_rows
 from .runs import Made, default_workers, run_all
 
 CELLS = RUNS / "sweep"
@@ -73,13 +73,6 @@ class Cell(NamedTuple):
         """Different for every difference in the training or in the tests."""
         return f"{self.job.name}-{hashlib.sha256(repr(self.tests).encode()).hexdigest()[:8]}"
 
-    def kept(self) -> dict | None:
-        """The result, where it was computed before."""
-        try:
-            return json.loads((CELLS / f"{self.name}.json").read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-
 
 def grid(profile: str) -> list[Cell]:
     """All cells of a profile ("quick", "laptop" or "paper"), seed by seed."""
@@ -91,11 +84,8 @@ def grid(profile: str) -> list[Cell]:
 
 
 def train_and_test(cell: Cell) -> Made:
-    """Train the cell's model, or open it where that was done before, and measure it under every corruption.
-
-    The row is what the cell says of itself, and "tests", a row per corruption: kind, level, accuracy, localised (None
-    without glimpses). A training that was given up has "stopped", why, instead of tests.
-    """
+    """Train the cell's model, or open it where that was done before, and measure it under every corruption: "tests" of
+    the row, whose "localised" is None without glimpses. A training that was given up has "stopped", why, instead."""
     job, tests = cell.job, []
     row = {"variant": cell.variant, "seed": job.seed, "job": job.name, "steps": job.recipe.steps}
     with one_thread():
@@ -122,10 +112,12 @@ def run_cells(
     Raises UserError where one fails.
     """
     check_writable(CELLS)
-    todo = [cell for cell in cells if cell.kept() is None]
+    kept = read_rows(CELLS)
+    todo = [cell for cell in cells if cell.name not in kept]
     if failed := run_all(todo, CELLS, work, workers, scheduler):
         raise UserError(f"{failed} of {len(todo)} cells failed, their errors stand above; mend them and start again.")
-    return [cell.kept() for cell in cells]
+    kept = read_rows(CELLS)
+    return [kept[cell.name] for cell in cells]
 
 
 def run_grid(profile: str, workers: int | None = None, scheduler: str | None = None) -> dict:
@@ -142,8 +134,9 @@ def command(options: argparse.Namespace) -> None:
     """``vsacc sweep``."""
     profile = resolve_profile(options.profile)
     if options.list:
+        kept = read_rows(CELLS)
         for cell in grid(profile):
-            print(f"{'done' if cell.kept() else 'to do':6s} {cell.name:60s} {cell.variant}")
+            print(f"{'done' if cell.name in kept else 'to do':6s} {cell.name:60s} {cell.variant}")
         return
     out = options.out or (REPORTS / "quick" if profile == "quick" else REPORTS) / "noise.json"
     check_writable(out.parent)
@@ -161,10 +154,8 @@ def curves(cells: list[dict]) -> Curves:
             curve = found.setdefault(cell["variant"], {}).setdefault(kind, {"accuracy": [], "localised": []})
             curve["level"] = [row["level"] for row in rows]
             curve["accuracy"].append([row["accuracy"] for row in rows])
-            if clean["localised"] is None:
-                curve["localised"] = None
-            else:
-                curve["localised"].append([row["localised"] for row in rows])
+            seen = [row["localised"] for row in rows]
+            curve["localised"] = None if clean["localised"] is None else [*curve["localised"], seen]
     return found
 
 
@@ -186,6 +177,7 @@ def verdicts(found: Curves, variant: str, chance: str, side: int) -> list[str]:
             text = f"{describe(kind, level, side)} ({100 * mean[place]:.0f} %)"
             text += " = chance" * bool(mean[place] <= blind[place])
             (robust if lost[place] <= LOSS else broken).append(text)
-        text = f"{kind}: robust at {', '.join(robust) or 'no level'}; NOT robust at {', '.join(broken)}"
-        sentences.append(text)
+        sentences.append(
+            f"{kind}: robust at {', '.join(robust) or 'no level'}; NOT robust at {', '.join(broken) or 'none'}"
+        )
     return sentences

@@ -12,8 +12,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-import torch
-
 from ..local.paths import SHIPPED_REPORTS, UserError
 from ..systems import find_system
 from ..training import fit as training
@@ -116,49 +114,17 @@ def read_rows(folder: Path = ROWS) -> dict[str, dict]:
     return rows
 
 
-class Status(NamedTuple):
-    """state: "done"; "stopped", a training that was given up, which is a result too; "outdated", there is a row of
-    another configuration; "unfinished", there is a checkpoint; or "to do".
-    minutes: of training that are left, None where unknown. accuracy: of a run that is done."""
-
-    run: Planned
-    state: str
-    minutes: float | None = 0.0
-    accuracy: float | None = None
-
-    @property
-    def name(self) -> str:
-        return self.run.name
-
-    @property
-    def waiting(self) -> bool:
-        return self.state in ("unfinished", "to do")
-
-    def __str__(self) -> str:
-        told = "" if self.accuracy is None else f"{100 * self.accuracy:.1f} %"
-        if self.waiting:
-            told = "? min" if self.minutes is None else f"{self.minutes:.1f} min"
-        return f"{self.name:56s} {self.state:12s} {told:>10s}".rstrip()
-
-
-def statuses(planned: Sequence[Planned], folder: Path = ROWS) -> list[Status]:
-    """Where each run stands, with its rows in ``folder``; what it will take is said by them and the committed ones."""
-    rows = read_rows(folder)
-    known = read_rows() | rows
-    return [status(run, rows.get(run.name), known) for run in planned]
-
-
-def status(run: Planned, row: dict | None, known: dict[str, dict]) -> Status:
-    if row is not None:
-        state = "stopped" if "stopped" in row else "done"
-        return Status(run, state if job_of(row) == run.job else "outdated", accuracy=row.get("test_accuracy"))
-    try:
-        path = training.RUNS / run.job.name / "checkpoint.pt"
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        left = run.job.recipe.steps - held["step"]
-        return Status(run, "unfinished", held["seconds"] / held["step"] * left / 60)
-    except Exception:  # none, or one of another version: torch raises many kinds, and fit says which
-        return Status(run, "to do", expected(run, known))
+def states(planned: Sequence[Planned], rows: dict[str, dict]) -> dict[Planned, str]:
+    """Where each run stands: "done"; "stopped", a training that was given up, which is a result too; "outdated", its
+    row is of another configuration, delete it to make it anew; "unfinished", there is a checkpoint; or "to do"."""
+    found = {}
+    for run in planned:
+        if (row := rows.get(run.name)) is not None:
+            found[run] = "outdated" if job_of(row) != run.job else "stopped" if "stopped" in row else "done"
+        else:
+            begun = (training.RUNS / run.job.name / "checkpoint.pt").exists()
+            found[run] = "unfinished" if begun else "to do"
+    return found
 
 
 def expected(run: Planned, rows: dict[str, dict]) -> float | None:

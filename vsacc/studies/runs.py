@@ -15,6 +15,7 @@ import os
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import suppress
@@ -26,6 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -35,7 +37,7 @@ from ..tasks import open_split
 from ..training.fit import Stopped, build, fit, one_thread, result
 from ..training.processes import processes_and_nodes
 from ..training.weights import save_weights
-from .plan import Planned, Status, plan, statuses
+from .plan import Planned, expected, plan, read_rows, states
 
 LARGEST = 15 * 2**20  # bytes of a file of weights
 IDLE = 10  # seconds until a worker without work ends
@@ -52,47 +54,26 @@ class Made(NamedTuple):
     failed: bool = False
 
 
-def compute(
-    work: Callable[[Any], Any], items: Sequence, workers: int = 1, scheduler: str | None = None
-) -> Iterator[tuple[int, Any]]:
-    """What ``work``, a function of a module, makes of each item: (place among the items, result) as they come.
-
-    One worker is this process. Several are processes that end with it, each on a GPU of its own if there are several.
-    Neither is used where ``scheduler`` is the address of a dask.distributed cluster.
-
-    Raises UserError where a worker was killed or the cluster is not to be had.
-    """
-    try:
-        if scheduler:
-            yield from on_cluster(work, items, scheduler)
-        elif min(workers, len(items)) > 1:
-            yield from in_processes(work, items, min(workers, len(items)))
-        else:
-            yield from (attempt(work, *numbered) for numbered in enumerate(items))
-    except BrokenExecutor:
-        raise UserError("a worker was killed, most likely for memory, start again with fewer workers.") from None
-
-
-def attempt(work: Callable[[Any], Any], place: int, item: Any) -> tuple[int, Any]:
+def attempt(work: Callable[[Any], Made | None], run: Any) -> tuple[str, Made | None]:
     with ALONE:
         try:
-            return place, work(item)
+            return run.name, work(run)
         except UserError as error:
-            return place, Made(f"not made: {error}", failed=True)
+            return run.name, Made(f"not made: {error}", failed=True)
         except Exception as error:
             traceback.print_exc()
             reason = str(error).partition("\n")[0]
-            return place, Made(f"failed, {type(error).__name__}: {reason}", failed=True)
+            return run.name, Made(f"failed, {type(error).__name__}: {reason}", failed=True)
 
 
-def in_processes(work: Callable[[Any], Any], items: Sequence, workers: int) -> Iterator[tuple[int, Any]]:
+def in_processes(work: Callable, todo: Sequence, workers: int) -> Iterator[tuple[str, Made | None]]:
     from joblib import Parallel, delayed, parallel_config  # here: one worker does without
 
     with TemporaryDirectory(ignore_cleanup_errors=True) as seats:
         start = (os.getpid(), seats, workers, gpus())
         with parallel_config("loky", n_jobs=workers, initializer=begin, initargs=start, idle_worker_timeout=IDLE):
             parallel = Parallel(return_as="generator_unordered", batch_size=1)
-        yield from parallel(delayed(attempt)(work, place, item) for place, item in enumerate(items))
+        yield from parallel(delayed(attempt)(work, run) for run in todo)
 
 
 def begin(parent: int, seats: str, workers: int, gpus: list[str]) -> None:
@@ -101,8 +82,6 @@ def begin(parent: int, seats: str, workers: int, gpus: list[str]) -> None:
     It locks one file of the folder ``seats`` until it ends: loky may replace a worker, and the new one gets its GPU.
     ``gpus`` go round where the workers are more.
     """
-    from filelock import FileLock, Timeout
-
     for seat in cycle(range(workers)):
         lock = FileLock(f"{seats}/{seat}")
         with suppress(Timeout):
@@ -120,7 +99,7 @@ def begin(parent: int, seats: str, workers: int, gpus: list[str]) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def on_cluster(work: Callable[[Any], Any], items: Sequence, address: str) -> Iterator[tuple[int, Any]]:
+def on_cluster(work: Callable, todo: Sequence, address: str) -> Iterator[tuple[str, Made | None]]:
     """On the workers of a cluster. Not by joblib's backend, which waits for ever for what its workers died of."""
     try:
         from distributed import Client, KilledWorker, as_completed
@@ -131,7 +110,7 @@ def on_cluster(work: Callable[[Any], Any], items: Sequence, address: str) -> Ite
         get_address_host_port(address)  # a client of a wrong one would keep us waiting in the end
         with Client(address, set_as_default=False) as client:
             client.wait_for_workers(1, timeout=IDLE)
-            sent = (client.submit(attempt, work, place, item, pure=False) for place, item in enumerate(items))
+            sent = (client.submit(attempt, work, run, pure=False) for run in todo)
             yield from (future.result() for future in as_completed(sent, client.loop))
     except KilledWorker as error:
         raise BrokenExecutor from error
@@ -152,32 +131,24 @@ def default_workers() -> int:
     return len(gpus()) or os.cpu_count() or 1
 
 
-def make_row(
-    at: Status, until: float = math.inf, budget: float = math.inf, weights: bool = False, progress: bool = False
-) -> Made | None:
-    """Train and measure one run on one thread until time.time() is ``until``; None where it has to wait for more time.
-
-    One that takes longer than is left waits for the next time, unless no ``budget`` of so many minutes would do: that
-    one can only be made in parts.
-    """
-    job, left = at.run.job, (until - time.time()) / 60
-    if left <= 0 or (at.minutes is not None and left < at.minutes <= budget):
+def make_row(run: Planned, until: float = math.inf, weights: bool = False, progress: bool = False) -> Made | None:
+    """Train and measure a run on one thread; from time.time() ``until`` on, it leaves a checkpoint to go on from, and
+    None where it has not begun."""
+    job, left = run.job, until - time.time()
+    if left <= 0:
         return None
     with one_thread():
         try:
-            run = fit(job, progress=progress, deadline=time.monotonic() + 60 * left)
-            if run.history[-1]["step"] < job.recipe.steps:
+            made = fit(job, progress=progress, deadline=time.monotonic() + left)
+            if made.history[-1]["step"] < job.recipe.steps:
                 return Made("time is up, its checkpoint is kept")
-            row = result(run)
+            row = result(made)
         except Stopped as error:  # a collapse is a result too
             parameters = sum(p.numel() for p in build(job).parameters())
-            row = {
-                "task": job.task, "model": job.model, "profile": job.profile, "seed": job.seed, "stopped": str(error),
-                "parameters": parameters, **provenance(), "config": asdict(job.config), "recipe": asdict(job.recipe),
-            }  # fmt: skip
+            row = asdict(job) | {"stopped": str(error), "parameters": parameters} | provenance()
             return Made(str(error), row)
     told = f"accuracy {row['test_accuracy']:.4f}, {row['seconds'] / 60:.1f} minutes"
-    return Made(told, row, run.model.cpu() if weights else None)
+    return Made(told, row, made.model.cpu() if weights else None)
 
 
 def run_all(
@@ -188,23 +159,34 @@ def run_all(
     scheduler: str | None = None,
     weights: Path | None = None,
 ) -> int:
-    """Make each of ``todo``, which have names, in their order; write its row into ``out`` and its weights into
-    ``weights``, as bfloat16 where they would be larger than LARGEST, and tell of it as it ends.
+    """Make each of ``todo``, which have names, in their order by ``work``, a function of a module; write its row into
+    ``out`` and its weights into ``weights``, as bfloat16 where they would be larger than LARGEST, and tell of it.
 
-    Returns how many failed; an error of one does not keep the others from running.
+    One worker is this process. Several are processes that end with it, each on a GPU of its own if there are several.
+    Neither is used where ``scheduler`` is the address of a dask.distributed cluster.
+
+    Returns how many failed; an error of one does not keep the others from running. Raises UserError where a worker was
+    killed or the cluster is not to be had.
     """
-    failed = 0
-    for place, made in tqdm(compute(work, todo, workers, scheduler), "runs", len(todo)):
-        if made is None:
-            continue
-        name, failed = todo[place].name, failed + made.failed
-        if made.model:
-            size = sum(value.nbytes for value in made.model.state_dict().values())
-            path = weights / f"{name}.safetensors"
-            save_weights(made.model, made.row, path, torch.bfloat16 if size > LARGEST else None)
-        if made.row:
-            write_atomic(out / f"{name}.json", json.dumps(made.row, indent=1, allow_nan=False) + "\n")
-        tqdm.write(f"{name}: {made.told}")
+    failed, workers = 0, min(workers, len(todo))
+    if scheduler:
+        found = on_cluster(work, todo, scheduler)
+    else:
+        found = in_processes(work, todo, workers) if workers > 1 else (attempt(work, run) for run in todo)
+    try:
+        for name, made in tqdm(found, "runs", len(todo)):
+            if made is None:
+                continue
+            failed += made.failed
+            if made.model:
+                size = sum(value.nbytes for value in made.model.state_dict().values())
+                path = weights / f"{name}.safetensors"
+                save_weights(made.model, made.row, path, torch.bfloat16 if size > LARGEST else None)
+            if made.row:
+                write_atomic(out / f"{name}.json", json.dumps(made.row, indent=1, allow_nan=False) + "\n")
+            tqdm.write(f"{name}: {made.told}")
+    except BrokenExecutor:
+        raise UserError("a worker was killed, most likely for memory, start again with fewer workers.") from None
     return failed
 
 
@@ -220,16 +202,10 @@ def select(planned: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
     return [run for name, run in named.items() if not only or any(f"-{word}-" in name for word in only)]
 
 
-def summary(runs: Sequence[Status]) -> str:
-    """One line of what is left."""
-    waiting, outdated = [at for at in runs if at.waiting], [at.name for at in runs if at.state == "outdated"]
-    told = f"{len(runs) - len(waiting) - len(outdated)} of {len(runs)} runs are done"
-    if waiting:
-        minutes = sum(at.minutes or 0 for at in waiting)
-        told += f"; start again for the other {len(waiting)}, {minutes:.0f} minutes as far as is known"
-    if outdated:
-        told += f"; of another configuration, delete to make them anew: {', '.join(outdated)}"
-    return told + "."
+def summary(found: dict[Planned, str]) -> str:
+    """One line of where the runs of ``states`` stand."""
+    told = ", ".join(f"{count} {state}" for state, count in Counter(found.values()).items())
+    return f"Of {len(found)} runs: {told}."
 
 
 def reproduce(options: argparse.Namespace) -> int:
@@ -239,20 +215,23 @@ def reproduce(options: argparse.Namespace) -> int:
     profile = resolve_profile(options.profile)
     out = options.out or (REPORTS / "quick" if profile == "quick" else REPORTS) / "runs"
     planned = select(plan(profile), options.only)
+    found = states(planned, rows := read_rows(out))
     if options.list:
-        print(*(runs := statuses(planned, out)), summary(runs), sep="\n")
+        known = read_rows() | rows
+        for run, state in found.items():
+            minutes = expected(run, known)
+            print(f"{run.name:56s} {state:10s}" + ("" if minutes is None else f" {minutes:6.1f} min"))
+        print(summary(found))
         return 0
     for folder in filter(None, (out, options.weights)):
         check_writable(folder)
-    todo = [at for at in statuses(planned, out) if at.waiting]
+    todo = [run for run, state in found.items() if state in ("unfinished", "to do")]
     workers = options.workers or default_workers()
     if workers > 1 and not options.scheduler:
-        for task in {at.run.job.task for at in todo}:
+        for task in {run.job.task for run in todo}:
             open_split(task, "test", profile=profile)  # fetches or makes the data once, before several would
-    budget, alone = options.budget_minutes, not options.scheduler and min(workers, len(todo)) == 1
-    work = partial(
-        make_row, until=time.time() + 60 * budget, budget=budget, weights=bool(options.weights), progress=alone
-    )
+    alone, until = not options.scheduler and min(workers, len(todo)) == 1, time.time() + 60 * options.budget_minutes
+    work = partial(make_row, until=until, weights=bool(options.weights), progress=alone)
     failed = run_all(todo, out, work, workers, options.scheduler, options.weights)
-    print(summary(statuses(planned, out)))
+    print(summary(states(planned, read_rows(out))))
     return int(failed > 0)
