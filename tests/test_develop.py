@@ -142,18 +142,17 @@ def test_tiff_is_turned_upright_and_a_broken_profile_ignored(tiff, orientation, 
     assert np.array_equal(develop(path), image)
 
 
-def test_grey_inverted_and_transparent_16_bit_tiff(tiff):
+def test_grey_and_transparent_16_bit_tiff(tiff):
     ramp = np.arange(0, 65536, 257, dtype=np.uint16)[None]
     profile = cms_profile("gray", whitepoint=PROPHOTO["whitepoint"], gamma=1.8)
     expected = from_prophoto(np.repeat(ramp[..., None], 3, -1))
     assert np.abs(develop(tiff(ramp, "minisblack", iccprofile=profile)) - expected).max() <= 1.25
     grey = np.array([[0, 32896, 65535]], np.uint16)
-    for photometric, expected in (("minisblack", [0, 128, 255]), ("miniswhite", [255, 127, 0])):
-        assert develop(tiff(grey, photometric))[0].tolist() == [[value] * 3 for value in expected]
-    half = np.array([[[65535, 0, 0, 32768], [9, 9, 9, 0]]], np.uint16)
-    assert develop(tiff(half, extrasamples=["unassalpha"])).tolist() == [[[255, 127, 127], [255, 255, 255]]]
-    multiplied = tiff(half[:, :1] // 2, extrasamples=["assocalpha"])
-    assert develop(multiplied).tolist() == [[[255, 191, 191]]], "its colours are multiplied already"
+    assert develop(tiff(grey, "minisblack"))[0].tolist() == [[value] * 3 for value in (0, 128, 255)]
+    half = np.array([[[65535, 0, 0, 32768]]], np.uint16)
+    assert develop(tiff(half, extrasamples=["unassalpha"])).tolist() == [[[255, 0, 0]]], "without its transparency"
+    with pytest.raises(UserError, match="16-bit MINISWHITE TIFF"):
+        develop(tiff(grey, "miniswhite"))
 
 
 CURVES = np.stack([np.linspace(0, 1, 64) ** gamma for gamma in (1.2, 1.8, 2.4)]).astype(np.float32)

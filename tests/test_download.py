@@ -151,7 +151,6 @@ def test_nobody_listens_or_a_place_cannot_be_written(server, tmp_path):
     assert "Connection refused), run this again" in fetched("http://127.0.0.1:9/a", tmp_path / "a")
     (tmp_path / "a.part").symlink_to("/dev/full")
     assert "did not arrive ([Errno 28] No space left" in fetched(f"{server.url}/a", tmp_path / "a")
-    assert len(server.asked) == 1, "not tried again"
 
 
 def test_two_who_want_the_same_file_fetch_it_once(server, tmp_path):

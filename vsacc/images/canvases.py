@@ -34,9 +34,8 @@ def bilinear_matrix(pixels: int, side: int, device: torch.device) -> Tensor:
 
 
 def render(side: int, sprites: Tensor, corners: Tensor) -> Pyramid:
-    """What :func:`vsacc.sampler.build_pyramid` makes of black canvases with sprites on them, uint8 (B, 1, side, side).
-
-    Only the pixels near a sprite are computed, so the time hardly grows with the canvas.
+    """What :func:`vsacc.sampler.build_pyramid` makes of black canvases with sprites on them, uint8 (B, 1, side, side),
+    from the pixels near a sprite alone.
 
     Args:
         sprites: uint8 (B, D, 28, 28), pasted one after the other: a later one replaces all pixels that it covers.
@@ -65,8 +64,7 @@ def crossings(rows: Tensor, cols: Tensor, side: int) -> Tensor:
 
 
 class Video(NamedTuple):
-    """B clips of F frames, the sets {x_i, c_i} with which the paper's section 3 ends, behind the sampler's protocol.
-
+    """B clips of F frames, the sets {x_i, c_i} with which the paper's section 3 ends, behind the sampler's protocol:
     ``proxy(video, J)`` is (B, F, C, J, J), and ``glimpse(video, where, L)`` cuts row i of ``where`` from frame i.
 
     flat: uint8 (B, F, C, N), of each frame what a :class:`vsacc.sampler.Pyramid` with these sizes holds.
@@ -86,9 +84,7 @@ class Video(NamedTuple):
 
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """Pixels of frame i at row x col i of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L).
-
-        Raises ValueError where T > F.
-        """
+        Raises ValueError where T > F."""
         frames, steps = self.flat.shape[1], row.shape[1]
         if steps > frames:
             raise ValueError(f"{steps} glimpses do not fit a video of {frames} frames: each frame is looked at once")

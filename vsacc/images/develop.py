@@ -17,7 +17,7 @@ import rawpy
 import simplejpeg
 from imagecodecs import CmsError, cms_profile, cms_transform
 from PIL import Image, ImageCms, ImageOps
-from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
+from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from ..local.paths import UserError
 
@@ -45,7 +45,7 @@ def develop(path: Path | str, prophoto: bool = False) -> np.ndarray:
 
     Args:
         path: a DNG (camera white balance, no automatic brightness), an 8- or 16-bit TIFF, a JPEG, PNG, WebP or BMP.
-            Transparency is laid over white.
+            Transparency is laid over white where there are 8 bits, and ignored where there are 16.
         prophoto: a 16-bit RGB TIFF without an ICC profile is ProPhoto RGB, as FiveK's experts saved it.
 
     Raises UserError, naming the file, where it is missing, damaged, cut short, of another format or larger than
@@ -76,11 +76,8 @@ def develop_square(path: Path | str, side: int, prophoto: bool = False) -> np.nd
 
 
 def fit_square(image: np.ndarray, side: int) -> np.ndarray:
-    """Squash uint8 (H, W, 3) to uint8 (3, side, side), anti-aliased (Lanczos on both axes).
-
-    The aspect is not kept: so the paper makes 2528 x 2528 squares of 3:2 photographs. A large image is first reduced
-    by whole factors to no less than 3 x side, which bounds the memory.
-    """
+    """Squash uint8 (H, W, 3) to uint8 (3, side, side), anti-aliased (Lanczos on both axes), as the paper makes its squares.
+    A large image is first reduced by whole factors to no less than 3 x side, to save memory."""
     square = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
@@ -144,21 +141,13 @@ def develop_deep(page: TiffPage, prophoto: bool) -> Image.Image:
     prophoto: as of :func:`develop`. Raises ValueError for other kinds of sample.
     """
     colour = page.photometric == PHOTOMETRIC.RGB
-    if page.dtype != np.uint16 or page.bitspersample != 16 or not (colour or page.photometric <= 1):
+    grey = page.photometric == PHOTOMETRIC.MINISBLACK
+    if page.dtype != np.uint16 or page.bitspersample != 16 or not (colour or grey):
         raise ValueError(f"{page.bitspersample}-bit {page.photometric.name} TIFF, not 8- or 16-bit grey or RGB")
     planes, _, height, width, samples = page.shaped
     pixels = np.moveaxis(page.asarray().reshape(planes, height, width, samples), 0, 2).reshape(height, width, -1)
-    if page.photometric == PHOTOMETRIC.MINISWHITE:
-        pixels = ~pixels
-    channels = 3 if colour else 1
-    if page.extrasamples and page.extrasamples[0] in (EXTRASAMPLE.UNASSALPHA, EXTRASAMPLE.ASSOCALPHA):
-        alpha = pixels[..., channels : channels + 1].astype(np.uint32)
-        colours = pixels[..., :channels]
-        if page.extrasamples[0] == EXTRASAMPLE.UNASSALPHA:  # else it is in the colours already
-            colours = colours * alpha // 65535
-        pixels = np.minimum(colours + (65535 - alpha), 65535).astype(np.uint16)  # over white
     profile = page.iccprofile or (cms_profile("rgb", **PROPHOTO) if prophoto and colour else None)
-    image = Image.fromarray(np.ascontiguousarray(to_srgb(pixels[..., :channels], profile)))
+    image = Image.fromarray(np.ascontiguousarray(to_srgb(pixels[..., : 3 if colour else 1], profile)))
     image.getexif()[ORIENTATION] = page.tags.valueof(ORIENTATION, 1)
     return ImageOps.exif_transpose(image)
 
@@ -170,10 +159,8 @@ def develop_deep(page: TiffPage, prophoto: bool) -> Image.Image:
 
 
 def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """uint16 (H, W, 1 or 3) -> uint8 (H, W, 3) in sRGB.
-
-    Without a profile, or under one that is broken or of another colour space, the pixels are sRGB already.
-    """
+    """uint16 (H, W, 1 or 3) -> uint8 (H, W, 3) in sRGB. So they are without a profile, or under one that is broken or of
+    another colour space."""
     with suppress(CmsError):
         if profile and pixels.shape[-1] == 1:
             return transform(pixels[..., 0], profile, cms_profile("srgb"), "gray", "uint8")
@@ -196,10 +183,8 @@ def transform(pixels: np.ndarray, source: bytes, target: bytes, space: str, dtyp
 
 @lru_cache(maxsize=16)
 def measure(profile: bytes) -> tuple[np.ndarray, np.ndarray] | None:
-    """The RGB profile as (curve, matrix): float32 (65536,) and (3, 3), so that linear sRGB = curve[pixels] @ matrix.
-
-    None where it is no such profile. Raises CmsError where it is none at all.
-    """
+    """The RGB profile as (curve, matrix): float32 (65536,) and (3, 3), so that linear sRGB = curve[pixels] @ matrix, or
+    None where that does not hold. Raises CmsError where it is no profile."""
     primaries = [0.64, 0.33, 1, 0.30, 0.60, 1, 0.15, 0.06, 1]  # sRGB's
     linear = cms_profile("rgb", whitepoint=[0.3127, 0.3290, 1], primaries=primaries, gamma=1.0)
     ramp = np.repeat(np.arange(65536, dtype=np.uint16), 3).reshape(-1, 1, 3)

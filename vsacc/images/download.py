@@ -1,11 +1,9 @@
 """Files over HTTP that arrive whole or not at all, and go on where they stopped.
 
 A file grows under ``name.part`` and takes its name once its length, and its checksum where one is known, are right.
-So a name that exists is a whole file, and after a kill at any time the next run asks for the missing bytes only.
-The usual libraries are no help here: none of them resumes, pooch starts a file anew at every try.
+So a name that exists is a whole file. (The usual libraries start a file anew at every try.)
 """
 
-import errno
 import hashlib
 import http.client
 import os
@@ -29,14 +27,11 @@ STALL = 30  # seconds without a byte after which a connection is given up
 WAITS = (1, 4, 15)  # seconds before each further try; a try that brought new bytes starts them anew
 SILENT = 8  # files in a row that failed, after which the server counts as gone
 GONE = (401, 403, 404, 410)  # answers that will not change
-HERE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # faults of this disk, not of the network
 
 
 class Job(NamedTuple):
-    """What to fetch and where to put it; size in bytes and sha256 (hexadecimal) where they are known.
-
-    url: http or https, unquoted: spaces and parentheses are quoted here, "%" is left.
-    """
+    """What to fetch and where to put it; size in bytes and sha256 (hexadecimal) where they are known. In the url spaces
+    and parentheses are not quoted yet."""
 
     url: str
     path: Path
@@ -62,11 +57,8 @@ def download(url: str, path: Path) -> None:
 
 
 def download_all(jobs: Sequence[Job], workers: int = 4) -> list[Failure]:
-    """Fetch many files, ``workers`` at a time, and say which failed. One failure stops no other file.
-
-    Where :data:`SILENT` files in a row fail for reasons that may pass, the rest is not tried. Raises UserError where a
-    folder cannot be written.
-    """
+    """Fetch many files, ``workers`` at a time, and say which failed. Where :data:`SILENT` in a row fail and may be had
+    later, the rest is not tried. Raises UserError where a folder cannot be written."""
     jobs = [job for job in jobs if not job.path.exists()]
     failures, in_a_row, stop = [], 0, Event()
     with ExitStack() as stack:
@@ -102,7 +94,7 @@ def fetch(job: Job, stop: Event) -> Failure | None:
         except (OSError, http.client.HTTPException) as error:
             have = file_size(job.part)
             tries, best = (1 if have > best else tries + 1), max(have, best)
-            if tries > len(WAITS) or getattr(error, "errno", None) in HERE:
+            if tries > len(WAITS):
                 reason = str(getattr(error, "reason", error)) or type(error).__name__
                 return Failure(f"{job.url} did not arrive ({reason}), run this again to go on.", final=False)
     return None

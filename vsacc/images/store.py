@@ -6,7 +6,7 @@ folder/journal.jsonl  what is done so far, for :mod:`vsacc.images.store_writing`
 
 A record holds the levels of :func:`vsacc.sampler.build_pyramid` one after another. A level is padded to multiples of
 64 and stored as tiles of (C, 64, 64) bytes, row by row: the plane of a tile is 4096 bytes, a page, so that a glimpse
-touches few pages. The place of a pixel is then the sum of a part of its row, of its column and of its channel.
+touches few pages.
 """
 
 import json
@@ -72,10 +72,7 @@ class Tiled(NamedTuple):
         return level[..., :height, :width].to(self.starts.device)
 
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L).
-
-        Where the places are on a GPU and the pixels are not, (B, T, L) numbers go to the host and bytes come back.
-        """
+        """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L)."""
         start, stride, _ = span_tables(self.sizes, self.channels, level.device)[:, level]  # (B, T, 1) each
         down = self.starts[:, None, None] + start + row // TILE * stride + row % TILE * TILE  # (B, T, L)
         across = col // TILE * (self.channels * PLANE) + col % TILE
@@ -86,10 +83,7 @@ class Tiled(NamedTuple):
         return torch.stack(planes, 1).to(level.device)
 
     def prefetch(self, where: Tensor, size: int) -> None:
-        """Ask the kernel for what :func:`vsacc.sampler.glimpse` will read at (B, 3) or (B, T, 3) places; no waiting.
-
-        Each run of tiles is asked for once; none where the store is small against the machine's memory.
-        """
+        """Ask the kernel for what :func:`vsacc.sampler.glimpse` will read at (B, 3) or (B, T, 3) places; no waiting."""
         if self.mapped is None:
             return
         s, x, y = where.detach().cpu().reshape(len(where), -1, 1, 3).split(1, -1)  # (B, T, 1, 1) each
@@ -147,10 +141,8 @@ class Store(NamedTuple):
 
 
 def open_store(folder: Path | str) -> Store:
-    """Open a store for reading. Its pixels are mapped, not loaded, and must not be written to.
-
-    Raises UserError where there is no store, or it is of another format, damaged or cut short.
-    """
+    """Open a store; its pixels are mapped, not loaded. Raises UserError where there is none, or it is of another format,
+    damaged or cut short."""
     path, again = Path(folder) / MANIFEST, "delete the folder and prepare it again"
     try:
         manifest = json.loads(path.read_bytes())

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -136,22 +137,18 @@ class Unfinished:
                 os.fsync(file.fileno())
             os.replace(part, pixels)
         except OSError as error:
-            raise UserError(
-                f"{self.folder} cannot be written ({error.strerror}), make room and run it again."
-            ) from error
+            told = f"{self.folder} cannot be written ({error.strerror}), make room and run it again."
+            raise UserError(told) from error
 
     def write_record(self, place: int, strips: Iterable[Tensor]) -> list[int]:
-        """Write one record and wait for the disk; of each level no more than two rows of tiles are held.
-
-        strips: as of :func:`write_strips`. Returns the CRC-32 of each level.
-        """
+        """Write one record from strips as of :func:`write_strips` and wait for the disk; of each level no more than two
+        rows of tiles are held. Returns the CRC-32 of each level."""
         sums: list[int] = []
         with (self.folder / PART).open("r+b") as file:
             spans = span_tables(self.sizes, self.channels).T.tolist()
             for (start, stride, _), size in zip(spans, self.sizes, strict=True):
                 strips = write_level(file, place * self.record + start, stride, strips, (self.channels, *size), sums)
-            for _ in strips:  # the last level pulls all others through
-                pass
+            deque(strips, maxlen=0)  # the last level pulls all others through
             file.flush()
             os.fsync(file.fileno())
         return sums
@@ -178,10 +175,7 @@ def develop_all(store: Unfinished, todo: dict[int, Photo], develop: Develop) -> 
     """Develop and write the photographs at their places. Returns a sentence on each that was left out."""
 
     def put(place: int, photo: Photo) -> list[int]:
-        image = torch.as_tensor(develop(photo.path))
-        if image.shape != (store.channels, *store.sizes[0]) or image.dtype != torch.uint8:
-            raise TypeError(f"develop must return uint8 (3, side, side), not {image.dtype} {tuple(image.shape)}")
-        return store.write_record(place, [image])
+        return store.write_record(place, [torch.as_tensor(develop(photo.path))])
 
     left_out, pool = [], ThreadPoolExecutor(os.cpu_count())
     with (store.folder / JOURNAL).open("a") as journal, ExitStack() as at_end:

@@ -4,11 +4,8 @@ The task is that of attention sampling (Katharopoulos & Fleuret 2019): 1500 x 15
 that do not overlap, three of the same class, which is the label, and two of any other; 50 scribbles out of 50
 patterns; 5000 images to train on, 1000 to test. As in their generator, what is drawn later replaces all of the
 28 x 28 pixels that it covers, scribbles after digits. The other labels are those of iterative patch selection
-(Bergner et al. 2023), who ask four questions of one set of images. So do we; but their generator draws the scribbles
-first and so hides no digit, where ours partly hides about one in fourteen.
-
-The images are of the same distribution as the published ones, not the same: the random numbers are our own. They
-are kept as what stands where, some 300 bytes each.
+(Bergner et al. 2023), whose generator draws the scribbles first and so hides no digit, where ours partly hides about
+one in fourteen. The random numbers are our own. Images are kept as what stands where, some 300 bytes each.
 """
 
 import math

@@ -34,13 +34,10 @@ MEAN = {"dng": 10e6, "tif": 52e6}  # bytes a file, to know beforehand whether th
 HELP = "vsacc prepare fivek"
 
 
-def undeveloped(folder: Path) -> str | None:
-    return next((f"{HELP} --source {source}" for source in ("dng", *"abcde") if find_files(folder, source)), None)
-
-
+PATTERNS = {"dng": "*.dng"} | {expert: f"tiff16_{expert}/*.tif" for expert in "abcde"}  # source: its files
 TASK = FIVEK.task(
     "mit5k",
-    undeveloped,
+    {f"{HELP} --source {source}": pattern for source, pattern in PATTERNS.items()},
     published=(
         Printed(2528, "resnet18_144", "resnet18 - 144 crops", 0.636, 0.03),
         Printed(2528, "saccader", "variational saccading", 0.627, 0.03),
@@ -58,11 +55,6 @@ class Record(NamedTuple):
     licence: str = ""
 
 
-def find_labels(root: Path) -> Path | None:
-    """training.json, beside which the other two lie; None where it is not."""
-    return next(root.rglob("training.json"), None)
-
-
 def read_records(root: Path) -> list[Record]:
     """All photographs that the labels below ``root`` name, whether their files are there or not. A file of labels holds
     {name: {"categories": {"subject": ...}, "license": ...}}.
@@ -70,7 +62,7 @@ def read_records(root: Path) -> list[Record]:
     Raises UserError where one is lacking or damaged, or a name stands twice, and may be in two splits, or could lead
     out of its folder.
     """
-    first, records = find_labels(root) or root / "training.json", {}
+    first, records = next(root.rglob("training.json"), root / "training.json"), {}
     for name, split in FILES.items():
         path = first.with_stem(name)
         try:
@@ -88,9 +80,8 @@ def read_records(root: Path) -> list[Record]:
 
 
 def find_files(root: Path, source: str) -> dict[str, Path]:
-    """Name -> path of every file of a source below ``root``. Looked for by listing: no name in the labels becomes a
-    path."""
-    return {path.stem: path for path in root.rglob("*.dng" if source == "dng" else f"tiff16_{source}/*.tif")}
+    """Name -> path of a source's files below ``root``. Looked for by listing: no name in the labels becomes a path."""
+    return {path.stem: path for path in root.rglob(PATTERNS[source])}
 
 
 def prepare(
@@ -130,15 +121,13 @@ def prepare(
 
 def fetch_labels(root: Path) -> None:
     """Bring the three JSON files where no labels are, or what is lacking of them."""
-    found = find_labels(root)
+    found = next(root.rglob("training.json"), None)
     if found and found.stat().st_size != LABEL_FILES["training.json"][0]:
         return  # other labels than the community's, such as the stand-in's
     folder = found.parent if found else root
-    if failures := download_all([Job(f"{LABELS}/{name}", folder / name, *LABEL_FILES[name]) for name in LABEL_FILES]):
-        raise UserError(
-            f"FiveK's labels cannot be fetched ({failures[0].reason.rstrip('.')}), or put {', '.join(LABEL_FILES)} "
-            f"from github.com/yuukicammy/mit-adobe-fivek-dataset into {folder} by hand."
-        )
+    for failure in download_all([Job(f"{LABELS}/{name}", folder / name, *LABEL_FILES[name]) for name in LABEL_FILES]):
+        source = "github.com/yuukicammy/mit-adobe-fivek-dataset"
+        raise UserError(f"{failure.reason.rstrip('.')}, or put it from {source} into {folder} by hand.")
 
 
 def choose(records: list[Record], only_class: str | None = None, limit: int | None = None) -> list[Record]:

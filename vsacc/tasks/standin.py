@@ -85,7 +85,7 @@ class Standin(NamedTuple):
     def task(
         self,
         name: str,
-        undeveloped: Callable[[Path], str | None],
+        files: Mapping[str, str],
         recipes: Mapping[str, Recipe] = RECIPES,
         published: tuple[Printed | Peer, ...] = (),
         splits_of: Callable[[Tensor], Sequence[str]] | None = None,
@@ -93,16 +93,16 @@ class Standin(NamedTuple):
         """A task on the largest store in the data set's folder, or on the stand-in: always in "quick", which CI runs.
 
         Args:
-            undeveloped: folder -> the command that makes a store of the files in it, None where there are none; opening
-                the task raises UserError where there are files and no store of them yet.
+            files: a command that makes a store of the data set's files -> pattern of these files. Opening the task
+                raises UserError where there are some and no store of them yet.
             splits_of: labels, long (N,) -> split of each photograph, where the store does not tell.
         """
 
         def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
-            folder, boxes = DOWNLOADS / self.name, None
-            store = largest_store(folder) if profile != "quick" else None
-            if not store and profile != "quick" and (command := undeveloped(folder)):
-                raise UserError(f"{folder} has the files and no store of them, develop them with {command}.")
+            folder, store, boxes = DOWNLOADS / self.name, None, None
+            if profile != "quick" and not (store := largest_store(folder)):
+                if commands := [command for command, pattern in files.items() if any(folder.rglob(pattern))]:
+                    raise UserError(f"{folder} has the files and no store of them, develop them with {commands[0]}.")
             if not store:
                 store, boxes = self.open(profile)
             if splits_of:
@@ -167,8 +167,8 @@ def quotas(count: int, frequencies: Sequence[int]) -> np.ndarray:
 
 
 def write_standin(standin: Standin, profile: str, root: Path) -> None:
-    """Write a stand-in into ``root``, or what is still missing of it, on all cores if that is much; the labels last, so
-    a folder that has them is whole. Raises UserError where ``root`` holds anything else or is too small."""
+    """Write a stand-in into ``root``, or what is still missing of it, on all cores if that is much; the labels last.
+    Raises UserError where ``root`` holds anything else or is too small."""
     from joblib import Parallel, delayed
 
     side, counts = standin.sizes[profile]
@@ -224,8 +224,8 @@ class Ball(NamedTuple):
 
 
 def render(seed: int, side: int, kind: int | None) -> np.ndarray:
-    """The scene of a seed, uint8 sRGB (side, side, 3); pixels off the subject do not depend on ``kind``, the
-    texture that the subject wears, or None."""
+    """The scene of a seed, uint8 sRGB (side, side, 3), whose subject wears the texture ``kind``, or None; the rest does
+    not depend on it."""
     layout, pattern = default_rng(derive(seed, LAYOUT)), default_rng(derive(seed, PATTERN))
     subject, decoy = draw_balls(layout)
     image = draw_leaves(layout, side)
