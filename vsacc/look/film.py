@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..figures.explorer import Film, gif, hero
+from ..figures.explorer import gaze, gif, hero
 from ..figures.style import to_png
-from ..local.paths import REPORTS, check_writable, write_atomic
+from ..local.paths import REPORTS, write_atomic
 from ..sampler import glimpse
 from ..tasks import find_task
 from ..training.weights import load
@@ -37,7 +37,7 @@ def travel(where: np.ndarray, between: int) -> np.ndarray:
 
 def film(explorer: Explorer) -> bytes:
     """A GIF of the looks at the first pictures, one after another."""
-    stage, frames, seconds = Film(explorer.steps, explorer.question.classes), [], []
+    frames, seconds = [], []
     for picture in (explorer.pictures[index] for index in tqdm(range(PICTURES), desc="film")):
         look = explorer.look(picture)
         way = travel(look.where, BETWEEN)  # (T, F, 3)
@@ -46,14 +46,13 @@ def film(explorer: Explorer) -> bytes:
         for index, view in enumerate(seen):
             step, part = divmod(index, BETWEEN)
             arrived = part == BETWEEN - 1
-            frames.append(stage.frame(picture, look, way[step, part], view, step + arrived))
+            frames.append(gaze(picture, look, way[step, part], view, step + arrived, explorer.question.classes))
             seconds.append(RESTING if arrived else MOVING)
     return gif(frames, seconds)
 
 
 def command() -> None:
     """Write both."""
-    check_writable(REPORTS)
     model, task = load(WEIGHTS), find_task(ENLARGED)
     explorer = Explorer(model, FixedTest(task.open("test"), task.question), task.question, model.config.glimpses)
     write_atomic(REPORTS / "saccades.gif", film(explorer))

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..figures.explorer import plain
-from ..figures.photographs import looked_at
+from ..figures.explorer import hero
 from ..figures.style import to_png
 from ..local.paths import UserError, check_writable, write_atomic
 from ..tasks import find_task
 from ..training.weights import load
-from .explorer import Explorer, Look, Picture, open_picture
+from .explorer import Explorer, open_picture
 
 WEIGHTS = "one_digit-laptop-seed0"  # unless others are named
 SHOWN = 5  # classes
@@ -41,13 +40,11 @@ def command(options: Namespace) -> int:
             failed = 1
             continue
         look = explorer.look(picture)
-        order = np.argsort(-look.posterior[-1], kind="stable")[:SHOWN]
-        likeliest = {model.classes[k]: float(look.posterior[-1, k]) for k in order}
         print(f"{picture.title}, seen by {name}:")
-        for label, probability in likeliest.items():
-            print(f"  {label:12s}{100 * probability:6.2f} %")
+        for k in np.argsort(-look.posterior[-1], kind="stable")[:SHOWN]:
+            print(f"  {model.classes[k]:12s}{100 * look.posterior[-1, k]:6.2f} %")
         if options.out:
-            write_atomic(options.out, draw(picture, look, likeliest))
+            write_atomic(options.out, to_png(hero(picture, look, model.classes)))
             print(f"where it looked: {options.out}")
     return failed
 
@@ -60,11 +57,3 @@ def check_out(out: Path, images: list[Path]) -> None:
     if out.exists() and images[0].exists() and out.samefile(images[0]):
         raise UserError(f"{out} is the image itself and would be lost, give --out another name.")
     check_writable(out.parent)
-
-
-def draw(picture: Picture, look: Look, likeliest: dict[str, float]) -> bytes:
-    """Where a model looked in a picture, and probabilities of classes by name, as a PNG file."""
-    height, width = picture.shape
-    where, seen = (np.empty((0, 3)), ()) if look.where is None else (look.where, look.glimpses)
-    likeliest = {plain(label): probability for label, probability in likeliest.items()}
-    return to_png(looked_at(picture.small, height / width, where, seen, likeliest, plain(picture.title)))

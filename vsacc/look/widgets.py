@@ -22,7 +22,7 @@ class GlimpseExplorer(W.VBox):
     """
 
     def __init__(self, explorer: Explorer, index: int = 0):
-        self.explorer, self.panel = explorer, Panel(explorer.steps, explorer.question.classes)
+        self.explorer, self.panel = explorer, Panel(explorer.question.classes)
         self.places: dict[int, tuple] = {}  # (s, x, y) chosen by hand, by step
         self.seed: int | None = None  # of samples
 
