@@ -203,7 +203,7 @@ def test_other_counts_are_told_though_nothing_is_missing(site, monkeypatch):
 def test_a_site_that_has_gone_is_one_sentence(site):
     _, folder, data = site
     (folder / "Set2" / "annotations.txt").unlink()
-    with pytest.raises(UserError, match=r"cannot be fetched \(.*404.*\), or put Set2/annotations.txt into .* by hand"):
+    with pytest.raises(UserError, match=r"cannot be had \(404.*\), .*, or put Set2/annotations.txt into .* by hand"):
         prepare(data, 64)
 
 

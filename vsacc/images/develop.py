@@ -71,14 +71,10 @@ def develop(path: Path | str, prophoto: bool = False) -> np.ndarray:
 
 
 def develop_square(path: Path | str, side: int, prophoto: bool = False) -> np.ndarray:
-    """What a training store holds of a photograph: :func:`develop`, then :func:`fit_square`."""
-    return fit_square(develop(path, prophoto), side)
-
-
-def fit_square(image: np.ndarray, side: int) -> np.ndarray:
-    """Squash uint8 (H, W, 3) to uint8 (3, side, side), anti-aliased (Lanczos on both axes), as the paper makes its squares.
-    A large image is first reduced by whole factors to no less than 3 x side, to save memory."""
-    square = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    """What a training store holds of a photograph: :func:`develop`, squashed to uint8 (3, side, side) as in the paper,
+    anti-aliased (Lanczos on both axes). What is large is first reduced by whole factors to no less than 3 x side."""
+    image = Image.fromarray(develop(path, prophoto))
+    square = image.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
@@ -159,7 +155,7 @@ def develop_deep(page: TiffPage, prophoto: bool) -> Image.Image:
 
 
 def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """uint16 (H, W, 1 or 3) -> uint8 (H, W, 3) in sRGB. So they are without a profile, or under one that is broken or of
+    """uint16 (H, W, 1 or 3) -> uint8 (H, W, 3) in sRGB, as which they are taken where the profile is None, broken or of
     another colour space."""
     with suppress(CmsError):
         if profile and pixels.shape[-1] == 1:

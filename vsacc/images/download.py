@@ -50,15 +50,9 @@ class Failure(NamedTuple):
     final: bool
 
 
-def download(url: str, path: Path) -> None:
-    """Fetch one file, unless ``path`` exists. Raises UserError; what has arrived is kept for the next call."""
-    for failure in download_all([Job(url, path)]):
-        raise UserError(failure.reason)
-
-
 def download_all(jobs: Sequence[Job], workers: int = 4) -> list[Failure]:
-    """Fetch many files, ``workers`` at a time, and say which failed. Where :data:`SILENT` in a row fail and may be had
-    later, the rest is not tried. Raises UserError where a folder cannot be written."""
+    """Fetch what is not there yet, ``workers`` files at a time, and say which failed. Where :data:`SILENT` in a row fail
+    and may be had later, the rest is not tried. Raises UserError where a folder cannot be written."""
     jobs = [job for job in jobs if not job.path.exists()]
     failures, in_a_row, stop = [], 0, Event()
     with ExitStack() as stack:

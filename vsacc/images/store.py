@@ -44,9 +44,8 @@ def span_tables(sizes: Sizes, channels: int, device: torch.device | str = "cpu")
 class Tiled(NamedTuple):
     """B images of a store, read where they lie: what :class:`vsacc.sampler.Images` asks for.
 
-    pixels: uint8 (N,), the bytes of the whole store, mapped into memory or on a GPU.
-    starts: long (B,), the first byte of each image's record. What is read comes back to the device of ``starts``.
-    mapped: what to give the kernel advice about; None where the store is small against the machine's memory.
+    pixels: uint8 (N,), the bytes of the whole store, mapped into memory or on a GPU. starts: long (B,), the first byte
+    of each image's record; what is read comes to its device. mapped: to give the kernel advice about, or None.
     """
 
     pixels: Tensor
@@ -113,8 +112,7 @@ class Tiled(NamedTuple):
 class Store(NamedTuple):
     """An open store: what its photographs are, and their pixels. Everything is in the order of ``names``.
 
-    labels: long (N,), indices into ``classes``. splits: the name of each photograph's split.
-    source: what the photographs are, in words. tiled: all N images.
+    labels: long (N,), indices into ``classes``. source: what the photographs are, in words. tiled: all N images.
     """
 
     classes: tuple[str, ...]
@@ -141,8 +139,8 @@ class Store(NamedTuple):
 
 
 def open_store(folder: Path | str) -> Store:
-    """Open a store; its pixels are mapped, not loaded. Raises UserError where there is none, or it is of another format,
-    damaged or cut short."""
+    """Open a store; its pixels are mapped, not loaded. Raises UserError where there is none, or one that is damaged or
+    of another format."""
     path, again = Path(folder) / MANIFEST, "delete the folder and prepare it again"
     try:
         manifest = json.loads(path.read_bytes())
@@ -159,12 +157,7 @@ def open_store(folder: Path | str) -> Store:
 
 
 def map_images(path: Path, manifest: dict) -> Tiled:
-    """All images of the store whose pixels lie in ``path``. Raises ValueError where its manifest contradicts itself."""
-    if len({len(manifest[column]) for column in ("names", "labels", "splits", "places", "crc32")}) != 1:
-        raise ValueError("its columns differ in length")
-    for column, count in (("labels", len(manifest["classes"])), ("places", manifest["records"])):
-        if not set(manifest[column]) <= set(range(count)):
-            raise ValueError(f"{column} lie outside 0 to {count - 1}")
+    """All images of the store whose pixels lie in ``path``."""
     sizes, channels = tuple((h, w) for h, w in manifest["sizes"]), manifest["channels"]
     record, size = int(span_tables(sizes, channels)[2].sum()), path.stat().st_size
     if size != (wanted := manifest["records"] * record):

@@ -44,18 +44,14 @@ def write_store(
 ) -> list[str]:
     """Develop photographs into a store, or go on with one; a store that is complete is left as it is.
 
-    Args:
-        develop: path -> uint8 (3, side, side), run in threads side by side. Where it raises UserError the photograph is
-            left out, and tried again by the next run.
-        source: what the photographs are, in words.
+    develop: path -> uint8 (3, side, side), run in threads side by side; where it raises UserError the photograph is
+    left out, and tried again by the next run. source: what the photographs are, in words.
 
     Returns a sentence on each photograph that was left out. Raises UserError where the folder cannot be written, holds
     other photographs or runs out of space, or no photograph could be developed.
     """
     if not photos:
         raise UserError("there are no photographs to store, look at the folder that was given.")
-    if len({photo.name for photo in photos}) != len(photos):
-        raise ValueError("two photographs have the same name")
     store = Unfinished(Path(folder), source, 3, pyramid_sizes(side, side))
     with locked(store.folder):
         store.read_journal({photo.name for photo in photos})
@@ -73,13 +69,8 @@ def write_store(
 
 
 def write_strips(folder: Path | str, strips: Iterable[Tensor], shape: tuple[int, int, int], source: str) -> None:
-    """A store of one image that is larger than memory, replacing what the folder held.
-
-    Args:
-        strips: the image from top to bottom in pieces of any height, uint8 (C, h, W).
-        shape: (C, H, W). Raises ValueError where the strips are not an image of it.
-        source: what the image is, in words; it is row 0, of class "image" and split "test".
-    """
+    """A store of one image that is larger than memory, of ``shape`` (C, H, W), replacing what the folder held. It comes
+    from top to bottom in strips of any height, uint8 (C, h, W); ValueError where they are not an image of the shape."""
     store = Unfinished(Path(folder), source, shape[0], pyramid_sizes(*shape[1:]))
     with locked(store.folder):
         with store.opened(1, 1):
@@ -118,10 +109,8 @@ class Unfinished:
 
     @contextmanager
     def opened(self, records: int, new: int) -> Iterator[None]:
-        """Make the store unfinished and its journal whole; afterwards its pixels are ``records`` long.
-
-        Raises UserError where ``new`` more records do not fit the disk, or the system refuses to write.
-        """
+        """Make the store unfinished and its journal whole; afterwards its pixels are ``records`` long. Raises UserError
+        where ``new`` more records do not fit the disk, or the system refuses to write."""
         pixels, part = self.folder / PIXELS, self.folder / PART
         check_space(self.folder, new * self.record)
         try:

@@ -21,7 +21,7 @@ from zipfile import BadZipFile, ZipFile
 
 from tqdm.auto import tqdm
 
-from ..images.download import download
+from ..images.download import Job, download_all
 from ..images.store_writing import Photo
 from ..local.paths import DOWNLOADS, UserError, write_atomic
 from . import Peer, Recipe
@@ -139,12 +139,10 @@ def fetch(root: Path, name: str) -> dict[str, int]:
 def fetch_file(name: str, root: Path) -> Path:
     """A file from the first site that gives it, to the same place below ``root``."""
     for site in SITES:
-        try:
-            download(f"{site}/{name}", root / name)
+        failures = download_all([Job(f"{site}/{name}", root / name)])
+        if not failures:
             return root / name
-        except UserError as error:
-            reason = str(error).rstrip(".")
-    raise UserError(f"the Swedish traffic signs cannot be fetched ({reason}), or put {name} into {root} by hand.")
+    raise UserError(f"{failures[0].reason.rstrip('.')}, or put {name} into {root} by hand.")
 
 
 def unpack(archive: Path, wanted: set[str], folder: Path) -> None:
