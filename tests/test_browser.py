@@ -209,7 +209,8 @@ def test_sliders_answer_to_the_keyboard_and_to_the_mouse(page):
         page.press(key)
         wait_for(f"step {step} is drawn", lambda before=before: page.evaluate("picture()") != before)
         assert page.evaluate("readout('step t')") == step
-    right = f"says {question.classes[picture.truth]}"
+    truth = question.classes[picture.truth]
+    right = f"says {truth}, right"
     wait_for("the words follow: it is read right after the last", lambda: page.evaluate("words()") == right)
 
     # A corner from which the model itself, asked here, says something else.
@@ -220,5 +221,6 @@ def test_sliders_answer_to_the_keyboard_and_to_the_mouse(page):
     before = page.evaluate("picture()")
     for name, end in zip(("x", "y"), wrong, strict=True):
         wait_for(f"{name} is dragged to its end", lambda name=name, end=end: drag_to_end(page, name, end))
-    wait_for("the class changes", lambda: page.evaluate("words()") == f"says {question.classes[said[wrong]]}")
+    called = f"says {question.classes[said[wrong]]}, true {truth}"
+    wait_for("the class changes", lambda: page.evaluate("words()") == called)
     assert page.evaluate("picture()") != before

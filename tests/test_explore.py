@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from vsacc.local.paths import UserError
-from vsacc.look.explorer import Explorer, FixedTest, make_picture, open_folder, open_picture, sampled
+from vsacc.look.explorer import Explorer, FixedTest, Folder, make_picture, open_picture, sampled
 from vsacc.reading import Question
 from vsacc.saccader import Config, Hand, Saccader, Turn
 from vsacc.sampler import build_pyramid, glimpse, proxy
@@ -197,7 +197,7 @@ def test_own_files(explorer, tmp_path):
     look = explorer.look(picture)
     assert picture.truth is look.log_y is None and np.isfinite(look.posterior).all()
 
-    folder = open_folder(str(tmp_path), channels=3)
+    folder = Folder(str(tmp_path), channels=3)
     assert [one.title for one in folder] == ["a.png, 3 x 2", "b.png, 3 x 2"]
     np.testing.assert_array_equal(folder[1].images.level(0)[0].movedim(0, -1), colour)
     (tmp_path / "broken.png").write_bytes(b"nothing")
@@ -206,7 +206,7 @@ def test_own_files(explorer, tmp_path):
             open_picture(path, 1)
     for path in (tmp_path / "absent", "~nobody"):
         with pytest.raises(UserError, match="name a folder"):
-            open_folder(str(path), 1)
+            Folder(str(path), 1)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (50, 1), (3, 900), (700, 40)])

@@ -164,7 +164,7 @@ def hero(picture: Any, look: Any, classes: Sequence[str]) -> Figure:
     for place, panel in zip(others, panels, strict=True):
         show(place, *panel, aspect=aspect(picture))
     draw_bars(bars, look.posterior[-1], picture.truth, classes, "")
-    bars.set_title(verdict(picture, look, len(look.said) - 1, classes), fontsize=11)
+    bars.set_title(plain(verdict(picture, look, len(look.said) - 1, classes)), fontsize=11)
     return figure
 
 
@@ -182,7 +182,7 @@ def gaze(
         image.add_patch(Rectangle((x - s, y - s), 2 * s, 2 * s, fill=False, edgecolor="white", linewidth=2.4))
     draw_image(seen, glimpse, f"what it sees, {len(glimpse)} x {len(glimpse)} pixels")
     if done:
-        title = verdict(picture, look, done - 1, classes)
+        title = plain(verdict(picture, look, done - 1, classes))
         draw_bars(bars, look.posterior[done - 1], picture.truth, classes, title)
     else:
         draw_bars(bars, np.zeros(len(classes)), None, classes, "")
@@ -220,7 +220,7 @@ def verdict(picture: Any, look: Any, step: int, classes: Sequence[str]) -> str:
     """What is said after a step."""
     said, truth = look.said[step], picture.truth
     known = "" if truth is None else ", right" if np.array_equal(said, truth) else f", true {named(truth, classes)}"
-    return plain(f"says {named(said, classes)}{known}")
+    return f"says {named(said, classes)}{known}"
 
 
 def named(answer: int | np.ndarray, classes: Sequence[str]) -> str:

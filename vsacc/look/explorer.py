@@ -26,7 +26,6 @@ from ..tasks import TEST_BATCH, TEST_SEED, FiniteSplit, Split, derive
 from ..vrnn import cell_centres
 
 DISPLAY = 400  # pixels, side of an image as it is shown
-ENDLESS = 10_000  # images of a fixed set that is drawn without an end
 
 
 class Picture(NamedTuple):
@@ -60,34 +59,28 @@ def make_picture(images: Images, title: str, truth: int | np.ndarray | None = No
 def open_picture(path: Path | str, channels: int) -> Picture:
     """The reader's own file, in grey where ``channels`` is 1. Raises UserError where it is no image to be read."""
     path = Path(os.path.expanduser(path))
-    pixels = develop(path)  # (H, W, 3)
-    if channels == 1:
-        pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
-    height, width = pixels.shape[:2]
-    images = torch.tensor(np.moveaxis(pixels, -1, 0)[None])  # (1, C, H, W)
-    return make_picture(build_pyramid(images), f"{path.name}, {width} x {height}")
+    image = Image.fromarray(develop(path)).convert("L" if channels == 1 else "RGB")
+    pixels = torch.tensor(np.atleast_3d(image)).movedim(-1, 0)  # (C, H, W)
+    return make_picture(build_pyramid(pixels[None]), f"{path.name}, {image.width} x {image.height}")
 
 
-@dataclass(frozen=True)
 class Folder(Sequence[Picture]):
-    """The reader's own files; each is opened when it is asked for, in grey where ``channels`` is 1."""
+    """The reader's own files in a folder, by name; each is opened when it is asked for, as in :func:`open_picture`.
 
-    paths: Sequence[Path]
-    channels: int
+    Raises UserError where there are none.
+    """
+
+    def __init__(self, folder: str, channels: int):
+        self.paths = sorted(p for p in Path(os.path.expanduser(folder)).glob("*") if p.suffix.lower() in SUFFIXES)
+        self.channels = channels
+        if not self.paths:
+            raise UserError(f"{folder} holds no file that ends in {', '.join(SUFFIXES)}, name a folder of photographs.")
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Picture:
         return open_picture(self.paths[index], self.channels)
-
-
-def open_folder(folder: str, channels: int) -> Folder:
-    """The photographs and pictures in a folder, by name. Raises UserError where there are none."""
-    paths = sorted(p for p in Path(os.path.expanduser(folder)).glob("*") if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise UserError(f"{folder} holds no file that ends in {', '.join(SUFFIXES)}, name a folder of photographs.")
-    return Folder(paths, channels)
 
 
 @dataclass(frozen=True)
@@ -98,7 +91,7 @@ class FixedTest(Sequence[Picture]):
     question: Question
 
     def __len__(self) -> int:
-        return len(self.split) if isinstance(self.split, FiniteSplit) else ENDLESS
+        return len(self.split) if isinstance(self.split, FiniteSplit) else 10_000  # of a split without an end
 
     def __getitem__(self, index: int) -> Picture:
         index = range(len(self))[index]  # else raises IndexError, which ends a loop
@@ -159,18 +152,14 @@ class Explorer:
     def look(self, picture: Picture, places: Mapping[int, tuple] | None = None, seed: int | None = None) -> Look:
         """All steps; of a video no more than it has frames, and one of a model that takes no glimpses.
 
-        Args:
-            places: (s, x, y) by step (0 is the first) where the model's own choice is overruled. The glimpse is cut
-                exactly there, and later saccades know of it.
-            seed: of the sample z ~ q; None looks at the means.
-
-        Raises UserError where a place or a seed is given and the model is not :attr:`movable`.
+        places: (s, x, y) by step, 0 the first, where the model's own choice is overruled; later saccades know of it.
+        seed: of the sample z ~ q; None looks at the means. Raises UserError where either is given and the model is not
+        :attr:`movable`.
         """
         places, level = places or {}, picture.images.level(-1)
         steps = min(self.steps, level.shape[1]) if level.dim() == 5 else self.steps
         if self.movable:
-            policy = Hand(places, mean if seed is None else sampled(seed))
-            logits, seen = self._roll_out(picture.images, steps, policy)
+            logits, seen = self._roll_out(picture.images, steps, Hand(places, mean if seed is None else sampled(seed)))
         elif places or seed is not None:
             raise UserError("this model chooses its places by itself, look without places and seed.")
         else:
@@ -178,8 +167,8 @@ class Explorer:
         if picture.truth is not None:
             labels = torch.as_tensor(picture.truth).expand(len(logits), *np.shape(picture.truth))
             seen["log_y"] = log_likelihood(logits, labels)
-        placed = [step in places for step in range(len(logits))]
-        seen |= {"said": answers(logits, self.question.many), "posterior": self.probabilities(logits), "placed": placed}
+        seen |= {"said": answers(logits, self.question.many), "posterior": self.probabilities(logits)}
+        seen["placed"] = [step in places for step in range(len(logits))]
         return Look(**{name: np.asarray(values) for name, values in seen.items()})
 
     def _roll_out(self, images: Images, steps: int, policy: Policy) -> tuple[Tensor, dict]:

@@ -1,7 +1,6 @@
 """The README's figure and film, from committed weights, to reports/hero.png and reports/saccades.gif.
 
-The pictures are the first ones of the fixed test set whatever is said of them, except that the figure shows the first
-one that is read right and for which looking matters.
+The film shows the first pictures of the fixed test set, the figure the first one for which looking matters.
 """
 
 import numpy as np

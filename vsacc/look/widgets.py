@@ -7,7 +7,7 @@ from html import escape
 import ipywidgets as W
 import numpy as np
 
-from ..figures.explorer import Panel, named, terms
+from ..figures.explorer import Panel, terms, verdict
 from ..figures.style import RIGHT, WRONG
 from ..local.paths import UserError
 from .explorer import Explorer, Picture, open_picture
@@ -23,21 +23,16 @@ class GlimpseExplorer(W.VBox):
 
     def __init__(self, explorer: Explorer, index: int = 0):
         self.explorer, self.panel = explorer, Panel(explorer.question.classes)
-        self.places: dict[int, tuple] = {}  # (s, x, y) chosen by hand, by step
-        self.seed: int | None = None  # of samples
-
         last, fixed = len(explorer.pictures) - 1, {"disabled": not explorer.movable}
         self.index = W.BoundedIntText(index, min=0, max=last, description="image", layout={"width": "170px"})
-        own = "path of your own image, then Enter"
-        self.path = W.Text(placeholder=own, continuous_update=False, layout={"width": "320px"})
+        self.path = W.Text(placeholder="path of your own image, then Enter", continuous_update=False)
+        self.path.layout.width = "320px"
         self.step = W.IntSlider(1, min=1, max=explorer.steps, description="step t")
         self.s = W.FloatSlider(0.3, min=0.05, max=1, step=0.01, description="s", **fixed)
         self.x = W.FloatSlider(0, min=-1, max=1, step=0.02, description="x", **fixed)
         self.y = W.FloatSlider(0, min=-1, max=1, step=0.02, description="y", **fixed)
         self.sliders = self.s, self.x, self.y
-        self.sample = W.Button(
-            description="sample z", tooltip="draw every z from q instead of taking its mean", **fixed
-        )
+        self.sample = W.Button(description="sample z", tooltip="draw every z from q, not its mean", **fixed)
         self.reset = W.Button(description="let it look", tooltip="undo samples and places chosen by hand")
         self.image = W.Image(format="png", layout={"width": "100%", "max_width": "1100px"})
         self.words = W.HTML()
@@ -79,7 +74,7 @@ class GlimpseExplorer(W.VBox):
             self.words.value = f"<p>{escape(str(error))}</p>"
 
     def _show(self, picture: Picture) -> None:
-        """Another picture, looked at as the model would."""
+        """Another picture, looked at as the model would: no places (s, x, y) by step, no seed of samples."""
         self.picture, self.places, self.seed = picture, {}, None
         self._look()
 
@@ -112,17 +107,17 @@ class GlimpseExplorer(W.VBox):
 
     def _sentence(self, step: int) -> str:
         """What it says after a step and why, as HTML."""
-        seen, classes, truth = self.seen, self.explorer.question.classes, self.picture.truth
-        said, trained, right = seen.said[step], self.explorer.trained, np.array_equal(seen.said[step], truth)
-        colour = "inherit" if truth is None else RIGHT if right else WRONG
+        seen, truth, classes = self.seen, self.picture.truth, self.explorer.question.classes
+        said, trained = seen.said[step], self.explorer.trained
+        colour = "inherit" if truth is None else RIGHT if np.array_equal(said, truth) else WRONG
         p = f" (p = {seen.posterior[step, said]:.3f})" if said.ndim == 0 else ""
-        verdict = "" if truth is None else ", right" if right else f", wrong, true {escape(named(truth, classes))}"
-        parts = [f"<b style='color:{colour}'>says {escape(named(said, classes))}</b>{p}{verdict}"]
+        parts = [f"<b style='color:{colour}'>{escape(verdict(self.picture, seen, step, classes))}</b>{p}"]
         if seen.where is not None:
             beyond = f", more than the {trained} it was trained with" if step >= trained else ""
             parts.append(f"after {step + 1} glimpse{'s' if step else ''}{beyond}")
-        chosen = "the place is yours" if seen.placed[step] else "mean of q(z)" if self.seed is None else "z ~ q(z)"
-        parts += [chosen] if self.explorer.movable else []
+        if self.explorer.movable:
+            drawn = "mean of q(z)" if self.seed is None else "z ~ q(z)"
+            parts.append("the place is yours" if seen.placed[step] else drawn)
         return f"{' · '.join(parts)}<pre style='line-height:1.3'>{escape(terms(seen, step))}</pre>"
 
 
