@@ -1,7 +1,4 @@
-"""What each choice buys, ``vsacc ablation``: a task again and again, one choice changed at a time.
-
-Runs that were made before are not made again, so an interrupted ablation goes on where it stopped.
-"""
+"""What each choice buys, ``vsacc ablation``: one changed at a time; an interrupted one goes on where it stopped."""
 
 import argparse
 import json

@@ -1,10 +1,7 @@
-"""What a budget of glimpses buys, ``vsacc budget``: accuracy against their number and the image's side, and the time.
+"""What a budget of glimpses buys, ``vsacc budget``: nothing is trained, the committed weights are opened.
 
-The committed weights are opened, nothing is trained. Three tables of rows in one list, told apart by "part":
-
-"glimpses"  accuracy when a model takes more or fewer glimpses than in its training;
-"sides"     the same test images enlarged, at the number of glimpses of the training;
-"seconds"   of one image in a batch, in evaluation, against the side; all models in turn.
+Of every row "part" says what it is of: "glimpses", accuracy with more or fewer glimpses than in the training; "sides",
+of the same test images enlarged; "seconds", of one image in a batch, in evaluation, against the side.
 """
 
 import argparse

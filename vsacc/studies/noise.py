@@ -122,11 +122,9 @@ def run_cells(
 
 def run_grid(profile: str, workers: int | None = None, scheduler: str | None = None) -> dict:
     """The whole study under a profile: its protocol, provenance and "cells", the result of each."""
-    split = open_split(TASKS[profile], "test")  # also fetches the data once, before several processes would
-    cells = grid(profile)
+    split, cells = open_split(TASKS[profile], "test"), grid(profile)  # fetches the data once, before several would
     report = {"profile": profile, "task": TASKS[profile], "seeds": list(SEEDS[profile]), "trained": TRAINED}
-    report["protocol"] = f"{split.protocol}; {cells[0].job.recipe.evaluated} fixed test images"
-    report |= provenance()
+    report |= {"protocol": f"{split.protocol}; {cells[0].job.recipe.evaluated} fixed test images", **provenance()}
     return report | {"cells": run_cells(cells, workers or default_workers(), scheduler)}
 
 

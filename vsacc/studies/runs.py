@@ -33,7 +33,6 @@ from tqdm.auto import tqdm
 
 from ..local.paths import REPORTS, UserError, check_writable, resolve_profile, write_atomic
 from ..local.record import provenance
-from ..tasks import open_split
 from ..training.fit import Stopped, build, fit, one_thread, result
 from ..training.processes import processes_and_nodes
 from ..training.weights import save_weights
@@ -132,8 +131,7 @@ def default_workers() -> int:
 
 
 def make_row(run: Planned, until: float = math.inf, weights: bool = False, progress: bool = False) -> Made | None:
-    """Train and measure a run on one thread; from time.time() ``until`` on, it leaves a checkpoint to go on from, and
-    None where it has not begun."""
+    """Train and measure a run on one thread, as far as it comes until time.time() is ``until``; None past that."""
     job, left = run.job, until - time.time()
     if left <= 0:
         return None
@@ -227,9 +225,6 @@ def reproduce(options: argparse.Namespace) -> int:
         check_writable(folder)
     todo = [run for run, state in found.items() if state in ("unfinished", "to do")]
     workers = options.workers or default_workers()
-    if workers > 1 and not options.scheduler:
-        for task in {run.job.task for run in todo}:
-            open_split(task, "test", profile=profile)  # fetches or makes the data once, before several would
     alone, until = not options.scheduler and min(workers, len(todo)) == 1, time.time() + 60 * options.budget_minutes
     work = partial(make_row, until=until, weights=bool(options.weights), progress=alone)
     failed = run_all(todo, out, work, workers, options.scheduler, options.weights)

@@ -13,7 +13,6 @@ from .plan import Planned
 
 PROFILES = ("paper", "laptop")
 NOT_RUN = "not run"
-HARD = "\N{NO-BREAK SPACE}"
 _order = list(all_tasks())
 _published = [(task.name, figure) for task in all_tasks().values() for figure in task.published]
 PEERS = [(task, figure) for task, figure in _published if isinstance(figure, Peer)]
@@ -128,7 +127,7 @@ def accuracy_table(groups: list[Group]) -> str:
     head = ["side", "task", "method", "here", "the paper, %", *(f"ours, profile {name}, %" for name in PROFILES)]
     rows = []
     for task, (side, system, method, accuracy, spread) in PAPER:
-        printed = f"{100 * accuracy:.4g}" + ("" if spread is None else f"{HARD}±{HARD}{spread:g}")
+        printed = f"{100 * accuracy:.4g}" + ("" if spread is None else f" ± {spread:g}")
         row = [str(side), task, method, f"`{system}`", printed]
         for each in (find(groups, task, system, profile) for profile in PROFILES):
             told = f": {100 * (each.mean - accuracy):+.1f}, {each.parameters / 1e6:.2g} M" if each.values else ""
@@ -174,8 +173,7 @@ def training_table(groups: list[Group], profile: str) -> str:
     """What the systems of a profile were given: steps and minutes of a training, by task."""
 
     def given(each: Group) -> str:
-        minutes = sum(each.seconds) / 60 / max(len(each.seconds), 1)
-        return f"{each.steps:,} steps, {minutes:.1f} min" if each.values else ""
+        return f"{each.steps:,} steps, {sum(each.seconds) / len(each.seconds) / 60:.1f} min" if each.values else ""
 
     return systems_table([each for each in groups if each.values], profile, given)
 
@@ -219,6 +217,5 @@ def compared(groups: list[Group], profile: str) -> str:
 def missing(groups: list[Group]) -> str:
     """What was planned and not run, and what stopped."""
     planned, waiting = sum(len(g.planned) for g in groups), sum(len(g.waiting) for g in groups)
-    names = [f"{g.task}, *{g.system}*, {g.profile}" for g in groups if g.stopped]
-    text = f"Of {planned} planned runs, {planned - waiting} were made and {waiting} not."
-    return text + (f" Stopped before their end: {'; '.join(names)}." if names else " None stopped before its end.")
+    stopped = sum(len(g.stopped) for g in groups)
+    return f"Of {planned} planned runs, {planned - waiting} were made and {waiting} not; {stopped} stopped early."
