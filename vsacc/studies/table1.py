@@ -173,7 +173,7 @@ def training_table(groups: list[Group], profile: str) -> str:
     """What the systems of a profile were given: steps and minutes of a training, by task."""
 
     def given(each: Group) -> str:
-        return f"{each.steps:,} steps, {sum(each.seconds) / len(each.seconds) / 60:.1f} min" if each.values else ""
+        return f"{each.steps:,} steps, {sum(each.seconds) / 60 / len(each.seconds):.1f} min" if each.values else ""
 
     return systems_table([each for each in groups if each.values], profile, given)
 
