@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Rectangle
+from numpy import ndarray
 from PIL import Image
 
 from .saccades import EXTENT, corners, frame_glimpse, show
@@ -34,7 +35,7 @@ def blank(axes: Axes, title: str = "") -> None:
     axes.set_title(title, fontsize=9, y=1.0)
 
 
-def draw_image(axes: Axes, image: np.ndarray, title: str) -> None:
+def draw_image(axes: Axes, image: ndarray, title: str) -> None:
     """An image in the place of what was drawn, grey where it has no colours."""
     blank(axes, title)
     axes.spines[:].set_visible(False)
@@ -44,7 +45,8 @@ def draw_image(axes: Axes, image: np.ndarray, title: str) -> None:
 def draw_scene(axes: Axes, picture: Any, look: Any, step: int) -> None:
     """The whole image with the frames of the glimpses so far, and q(z) of each as an ellipse of two sigmas."""
     draw_image(axes, picture.small, plain(picture.title))
-    axes.set_aspect(aspect(picture))
+    height, width = picture.shape
+    axes.set_aspect(np.clip(height / width, 1 / 3, 3))
     where = np.empty((0, 3)) if look.where is None else look.where
     for k, ((s, x, y), corner) in enumerate(zip(where[: step + 1], corners(where), strict=False)):
         drawn = {"fill": False, "edgecolor": step_colour(k, len(where))}
@@ -55,9 +57,7 @@ def draw_scene(axes: Axes, picture: Any, look: Any, step: int) -> None:
             axes.add_patch(Ellipse(look.mean[k, 1:], *(4 * look.sigma[k]), **drawn, linewidth=1))
 
 
-def draw_bars(
-    axes: Axes, posterior: np.ndarray, truth: int | np.ndarray | None, classes: Sequence[str], title: str
-) -> None:
+def draw_bars(axes: Axes, posterior: ndarray, truth: Any, classes: Sequence[str], title: str) -> None:
     """p(y | o_1..t), or of yes to each question, as horizontal bars: every class in order, or the likeliest ones."""
     blank(axes, title)
     count, room = min(BARS, len(classes)), 0.08 + 0.07 * max(map(len, classes))  # for the names, left of the bars
@@ -123,7 +123,7 @@ def steps(picture: Any, look: Any, classes: Sequence[str], count: int) -> Figure
     return figure
 
 
-def survey(picture: Any, where: np.ndarray, shares: np.ndarray, called: np.ndarray, classes: Sequence[str]) -> Figure:
+def survey(picture: Any, where: ndarray, shares: ndarray, called: ndarray, classes: Sequence[str]) -> Figure:
     """What would be said if the last of the glimpses ``where`` (t, 3) looked elsewhere.
 
     shares (side, side), p(truth) by the centre of the moved glimpse, rows down y; called (side, side), the class.
@@ -154,23 +154,20 @@ def hero(picture: Any, look: Any, classes: Sequence[str]) -> Figure:
         coarse = len(look.proxy[0])
         panels.append((look.proxy[0], f"proxy c, {coarse} x {coarse},\nwhere to look is decided here", None))
     for step, glimpse in enumerate(() if look.glimpses is None else look.glimpses):
-        side, colour = len(glimpse), step_colour(step, len(look.glimpses))
-        panels.append((glimpse, f"glimpse {step + 1},\n{side} x {side}", colour))
-    count = len(panels)
-    figure, axes = subplots(6.1 + 1.5 * count, 3.1, 1, count + 2, width_ratios=[1.5, *[0.9] * (count + 1)])
-    image, *others, bars = axes
+        title = f"glimpse {step + 1},\n{len(glimpse)} x {len(glimpse)}"
+        panels.append((glimpse, title, step_colour(step, len(look.glimpses))))
+    count, widths = len(panels), [1.5, *[0.9] * (len(panels) + 1)]
+    figure, (image, *others, bars) = subplots(6.1 + 1.5 * count, 3.1, 1, count + 2, width_ratios=widths)
     draw_scene(image, picture, look, len(look.said) - 1)
     image.set_title(f"image x, {width} x {height} pixels")
     for place, panel in zip(others, panels, strict=True):
-        show(place, *panel, aspect=aspect(picture))
+        show(place, *panel, aspect=image.get_aspect())
     draw_bars(bars, look.posterior[-1], picture.truth, classes, "")
     bars.set_title(plain(verdict(picture, look, len(look.said) - 1, classes)), fontsize=11)
     return figure
 
 
-def gaze(
-    picture: Any, look: Any, place: np.ndarray, glimpse: np.ndarray, done: int, classes: Sequence[str]
-) -> np.ndarray:
+def gaze(picture: Any, look: Any, place: ndarray, glimpse: ndarray, done: int, classes: Sequence[str]) -> ndarray:
     """A frame of a film, uint8 (height, width, 3): the gaze, on its way over the image, is at ``place`` = (s, x, y) and
     sees ``glimpse``, (L, L) or (L, L, 3), after ``done`` glimpses, 0 at first; the class comes with arrival."""
     figure = Figure(figsize=(7.6, 3.1), dpi=90, layout="none")
@@ -181,17 +178,15 @@ def gaze(
         s, x, y = place
         image.add_patch(Rectangle((x - s, y - s), 2 * s, 2 * s, fill=False, edgecolor="white", linewidth=2.4))
     draw_image(seen, glimpse, f"what it sees, {len(glimpse)} x {len(glimpse)} pixels")
-    if done:
-        title = plain(verdict(picture, look, done - 1, classes))
-        draw_bars(bars, look.posterior[done - 1], picture.truth, classes, title)
-    else:
-        draw_bars(bars, np.zeros(len(classes)), None, classes, "")
+    known = look.posterior[done - 1] if done else np.zeros(len(classes))
+    title = plain(verdict(picture, look, done - 1, classes)) if done else ""
+    draw_bars(bars, known, picture.truth, classes, title)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def gif(frames: Sequence[np.ndarray], seconds: Sequence[float]) -> bytes:
+def gif(frames: Sequence[ndarray], seconds: Sequence[float]) -> bytes:
     """Frames (height, width, 3) as an endless GIF; each is shown for its seconds."""
     # One palette for all frames, so that what stands still does not flicker and costs nothing.
     some = frames[:: max(len(frames) // 12, 1)]
@@ -223,7 +218,7 @@ def verdict(picture: Any, look: Any, step: int, classes: Sequence[str]) -> str:
     return f"says {named(said, classes)}{known}"
 
 
-def named(answer: int | np.ndarray, classes: Sequence[str]) -> str:
+def named(answer: int | ndarray, classes: Sequence[str]) -> str:
     """A class by its name, or all those that a bool (K,) says yes to."""
     if np.ndim(answer) == 0:
         return classes[answer]
@@ -235,13 +230,7 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def aspect(picture: Any) -> float:
-    """How many times as high as wide a picture is drawn: as its image is, within reason."""
-    height, width = picture.shape
-    return float(np.clip(height / width, 1 / 3, 3))
-
-
-def _sheet(count: int, widths: Sequence[float]) -> tuple[Figure, np.ndarray]:
+def _sheet(count: int, widths: Sequence[float]) -> tuple[Figure, ndarray]:
     """A figure of ``count`` rows of axes, laid out once."""
     figure = Figure(figsize=(3.25 * sum(widths), 2.95 * count), layout="none")
     room = {"left": 0.004, "right": 0.996, "top": 1 - 0.085 / count, "bottom": 0.017 / count}

@@ -13,11 +13,11 @@ from .style import BLACK, GREY, Marks, band, label_log, legend_below, mark, subp
 MARKERS = {"laptop": "o", "paper": "D"}  # by profile
 
 
-def panels(count: int, columns: int, width: float, height: float, **shared: bool) -> tuple[Figure, list[Axes]]:
+def panels(count: int, columns: int, width: float, height: float, sharey: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels, in rows of at most ``columns``, with room for a legend below."""
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure, grid = subplots(width * columns, height * rows + 0.5, rows, columns, squeeze=False, **shared)
+    figure, grid = subplots(width * columns, height * rows + 0.5, rows, columns, squeeze=False, sharey=sharey)
     return figure, used(grid, count)
 
 
@@ -26,7 +26,7 @@ def systems(results: dict[str, dict[str, dict]], names: Sequence[str], control: 
 
     results: task's title -> system -> profile -> accuracies of the seeds; names: of all systems, from top to bottom.
     """
-    figure, grid = panels(len(results), 3, 3.6, 0.3 * len(names) + 0.7, sharey=True)
+    figure, grid = panels(len(results), 3, 3.6, 0.3 * len(names) + 0.7)
     for axes, (title, by_system) in zip(grid, results.items(), strict=True):
         for line, name in enumerate(names):
             colour, _, label = mark(marks, name)
@@ -57,7 +57,7 @@ def systems(results: dict[str, dict[str, dict]], names: Sequence[str], control: 
 def against_glimpses(rows: list[dict], marks: Marks) -> Figure:
     """A panel per task: accuracy against the number of glimpses; a ring marks the number of the training, a dashed
     line is a model that takes none."""
-    figure, grid = panels(len(by_task(rows)), 2, 5.0, 3.3, sharey=True)
+    figure, grid = panels(len(by_task(rows)), 2, 5.0, 3.3)
     ticks = sorted({row["glimpses"] for row in rows if row["glimpses"]})
     for axes, (task, models) in zip(grid, by_task(rows).items(), strict=True):
         for model, mine in models.items():
@@ -76,7 +76,7 @@ def against_glimpses(rows: list[dict], marks: Marks) -> Figure:
 
 def against_side(sides: list[dict], seconds: list[dict], marks: Marks) -> Figure:
     """Two panels per task: accuracy, and milliseconds of an image, against its side."""
-    figure, grid = panels(2 * len(by_task(sides)), 2, 5.0, 3.0)
+    figure, grid = panels(2 * len(by_task(sides)), 2, 5.0, 3.0, sharey=False)
     taken = by_task(seconds)
     for left, right, (task, models) in zip(grid[::2], grid[1::2], by_task(sides).items(), strict=True):
         for mine in models.values():
@@ -96,7 +96,7 @@ def against_side(sides: list[dict], seconds: list[dict], marks: Marks) -> Figure
 def plane(sides: list[dict], seconds: list[dict], marks: Marks) -> Figure:
     """A panel per task: time of an image against accuracy; each model goes from a small marker at the smallest side to
     a large one at the largest. Up and to the left is better."""
-    figure, grid = panels(len(by_task(sides)), 2, 5.0, 3.5, sharey=True)
+    figure, grid = panels(len(by_task(sides)), 2, 5.0, 3.5)
     taken = {(row["task"], row["model"], row["side"]): 1e3 * row["seconds"] for row in seconds}
     ends = sorted({row["side"] for row in sides})
     for axes, (task, models) in zip(grid, by_task(sides).items(), strict=True):

@@ -41,7 +41,7 @@ STYLE = {
 
 
 def use_style() -> None:
-    """Make STYLE matplotlib's default. Not a context: ticks are made, and read it, only when a figure is drawn."""
+    """Make STYLE matplotlib's default, since ticks are made, and read it, only when a figure is drawn."""
     matplotlib.rcParams.update(STYLE)
 
 
@@ -77,10 +77,8 @@ def band(axes: Axes, x: Sequence, y: Sequence, low: Sequence, high: Sequence, **
 def lines(axes: Axes, x: Sequence, curves: Mapping[str, Sequence], looks: Looks, **more: Any) -> None:
     """A line per name: values (n,), or the mean of (seeds, n) in a band from the worst seed to the best."""
     for name, values in curves.items():
-        colour, dashes, marker = looks[name]
-        table = np.atleast_2d(values)
-        look = {"color": colour, "linestyle": dashes, "marker": marker, "label": name, **more}
-        band(axes, x, table.mean(0), table.min(0), table.max(0), **look)
+        table, look = np.atleast_2d(values), dict(zip(("color", "linestyle", "marker"), looks[name], strict=True))
+        band(axes, x, table.mean(0), table.min(0), table.max(0), **{"label": name, **look, **more})
 
 
 def label_log(axis: Axis) -> None:

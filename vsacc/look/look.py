@@ -2,51 +2,47 @@
 
 import sys
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..figures.explorer import hero
 from ..figures.style import to_png
-from ..local.paths import UserError, check_writable, write_atomic
+from ..local.paths import UserError, write_atomic
 from ..tasks import find_task
 from ..training.weights import load
 from .explorer import Explorer, open_picture
 
 WEIGHTS = "one_digit-laptop-seed0"  # unless others are named
-SHOWN = 5  # classes
 
 
 def command(options: Namespace) -> int:
-    """Print what a model says of ``options.images``; returns 1 where one of several cannot be read.
+    """Print what a model says of ``options.images``; returns 2 where one of them cannot be read, else 0.
 
-    Raises UserError where the only one, or the model ``weights`` (a name or a file), cannot be read, and unless ``out``
-    (None, or a .png for where it looked) is for one image that it does not replace, and can be written.
+    Raises UserError where the model ``weights`` (a name or a file) cannot be read, and unless ``out`` (None, or a .png
+    for where it looked) is for one image that it does not replace, and can be written.
     """
-    images, name, failed = options.images, options.weights or WEIGHTS, 0
+    images, name, code = options.images, options.weights or WEIGHTS, 0
     if options.out:
         check_out(options.out, images)
     model = load(name)
-    explorer = Explorer(model, (), find_task(model.task).question)
-    explorer = replace(explorer, steps=explorer.trained)
+    steps = getattr(model.config, "glimpses", 1)
+    explorer = Explorer(model, (), find_task(model.task).question, steps)
     for path in images:
         try:
             picture = open_picture(path, model.config.channels)
         except UserError as error:
-            if len(images) == 1:
-                raise
             print(f"vsacc: {error}", file=sys.stderr)
-            failed = 1
+            code = 2
             continue
         look = explorer.look(picture)
         print(f"{picture.title}, seen by {name}:")
-        for k in np.argsort(-look.posterior[-1], kind="stable")[:SHOWN]:
+        for k in np.argsort(-look.posterior[-1], kind="stable")[:5]:
             print(f"  {model.classes[k]:12s}{100 * look.posterior[-1, k]:6.2f} %")
         if options.out:
             write_atomic(options.out, to_png(hero(picture, look, model.classes)))
             print(f"where it looked: {options.out}")
-    return failed
+    return code
 
 
 def check_out(out: Path, images: list[Path]) -> None:
@@ -54,6 +50,5 @@ def check_out(out: Path, images: list[Path]) -> None:
         raise UserError(f"the picture is a PNG file, give --out {out.stem}.png.")
     if len(images) > 1:
         raise UserError(f"--out is the picture of one image, name one instead of {len(images)} or leave it out.")
-    if out.exists() and images[0].exists() and out.samefile(images[0]):
+    if out.resolve() == images[0].resolve():
         raise UserError(f"{out} is the image itself and would be lost, give --out another name.")
-    check_writable(out.parent)
