@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..sampler import Pyramid, build_pyramid, check_images, pyramid_sizes
+from ..sampler import Pyramid, build_pyramid, pyramid_sizes
 
 SPRITE = 28  # pixels, the side of a digit and of a scribble
 ROWS = 64  # that are enlarged at a time, which bounds the floats
@@ -16,7 +16,6 @@ ROWS = 64  # that are enlarged at a time, which bounds the floats
 
 def upscale(images: Tensor, side: int) -> Tensor:
     """Bilinear enlargement of uint8 (B, C, h, w) to (B, C, side, side)."""
-    check_images(images)
     small = images.float()
     down = bilinear_matrix(images.shape[-2], side, images.device)  # (side, h)
     across = bilinear_matrix(images.shape[-1], side, images.device).T  # (w, side)

@@ -137,8 +137,7 @@ def develop_deep(page: TiffPage, prophoto: bool) -> Image.Image:
     prophoto: as of :func:`develop`. Raises ValueError for other kinds of sample.
     """
     colour = page.photometric == PHOTOMETRIC.RGB
-    grey = page.photometric == PHOTOMETRIC.MINISBLACK
-    if page.dtype != np.uint16 or page.bitspersample != 16 or not (colour or grey):
+    if (page.dtype, page.bitspersample) != (np.uint16, 16) or page.photometric.name not in ("RGB", "MINISBLACK"):
         raise ValueError(f"{page.bitspersample}-bit {page.photometric.name} TIFF, not 8- or 16-bit grey or RGB")
     planes, _, height, width, samples = page.shaped
     pixels = np.moveaxis(page.asarray().reshape(planes, height, width, samples), 0, 2).reshape(height, width, -1)

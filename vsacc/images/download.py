@@ -51,8 +51,8 @@ class Failure(NamedTuple):
 
 
 def download_all(jobs: Sequence[Job], workers: int = 4) -> list[Failure]:
-    """Fetch what is not there yet, ``workers`` files at a time, and say which failed. Where :data:`SILENT` in a row fail
-    and may be had later, the rest is not tried. Raises UserError where a folder cannot be written."""
+    """Fetch what is not there, ``workers`` files at a time, and say which failed. Where :data:`SILENT` in a row may be
+    had later only, the rest is not tried. Raises UserError where a folder cannot be written."""
     jobs = [job for job in jobs if not job.path.exists()]
     failures, in_a_row, stop = [], 0, Event()
     with ExitStack() as stack:
@@ -91,7 +91,6 @@ def fetch(job: Job, stop: Event) -> Failure | None:
             if tries > len(WAITS):
                 reason = str(getattr(error, "reason", error)) or type(error).__name__
                 return Failure(f"{job.url} did not arrive ({reason}), run this again to go on.", final=False)
-    return None
 
 
 def receive(job: Job, stop: Event) -> None:

@@ -156,8 +156,7 @@ class Unfinished:
 def check_space(folder: Path, needed: float) -> None:
     """Raises UserError where less than so many bytes are free: better found out before long work than after."""
     if needed > (free := shutil.disk_usage(folder).free):
-        told = f"{free / 1e9:.1f} GB free and needs {needed / 1e9:.1f} GB more"
-        raise UserError(f"{folder} has {told}, free some space or name another folder.")
+        raise UserError(f"{folder} has {free / 1e9:.1f} GB free and needs {needed / 1e9:.1f}, name another.")
 
 
 def develop_all(store: Unfinished, todo: dict[int, Photo], develop: Develop) -> list[str]:

@@ -27,10 +27,8 @@ TEST_SEED, TEST_BATCH = 2018, 100  # the fixed test set is the batches 0, 1, ...
 
 
 def derive(*parts: int) -> int:
-    """A 32-bit seed from several numbers, such as (seed, step, purpose): no two streams are the same by accident.
-
-    Hashed rather than shifted and added: torch's CPU generator keeps the low 32 bits of a seed and drops the rest.
-    """
+    """A 32-bit seed from several numbers, such as (seed, step, purpose): no two streams are the same by accident. It is
+    hashed, because torch's CPU generator keeps the low 32 bits of a seed and drops the rest."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
@@ -87,10 +85,8 @@ class EndlessSplit:
 
 
 class FiniteSplit:
-    """As many images as there are: in their own order as the fixed set, shuffled anew every epoch for training.
-
-    A subclass has ``__len__`` and ``take(places) -> Batch``, the images at long (B,) places of the set.
-    """
+    """As many images as there are: in their own order as the fixed set, shuffled anew every epoch for training. It has
+    ``__len__`` and ``take(places) -> Batch``, the images at long (B,) places of the set."""
 
     def draw(self, size: int, seed: int, index: int, part: slice = ALL) -> Batch:
         count = len(self)

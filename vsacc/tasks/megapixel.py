@@ -92,10 +92,8 @@ def draw_corners(count: int, side: int, rng: Generator) -> Tensor:
 
 
 def draw_patterns(rng: Generator) -> Tensor:
-    """Scribbles, uint8 (50, 28, 28): two straight strokes from corners, each pixel of a grey level from 204 to 255.
-
-    The second stroke is the first one of another pattern, each of its axes turned round with probability 0.33.
-    """
+    """Scribbles, uint8 (50, 28, 28): two straight strokes from corners, each pixel of a grey level from 204 to 255. The
+    second is the first one of another pattern, each of its axes turned round with probability 0.33."""
     slope = (torch.rand(PATTERNS, 1, generator=rng) * math.pi / 2.5).tan()
     end = SPRITE - 0.51  # rounds to the last pixel
     across = (end / slope).clamp(max=end) * torch.linspace(0, 1, 2 * SPRITE)  # (50, 56)

@@ -92,11 +92,8 @@ def prepare(
     limit: int | None = None,
     workers: int = 4,
 ) -> int:
-    """Fetch and develop into ``root``/stores; returns the exit code, 1 where photographs could not be had.
-
-    Files that the site does not hold are left out. Where others failed, nothing is developed yet: the next run goes on.
-    ``limit`` is in photographs, in the shares of the three splits; ``workers`` are downloads at a time.
-    """
+    """Fetch and develop into ``root``/stores; returns the exit code, 1 where photographs could not be had. Files that
+    the site does not hold are left out; where others failed, nothing is developed yet and the next run goes on."""
     if only_class not in (None, *CLASSES):
         raise UserError(f"FiveK has no class {only_class!r}, choose one of {', '.join(CLASSES)}.")
     root = root or FOLDER
@@ -125,9 +122,9 @@ def fetch_labels(root: Path) -> None:
     if found and found.stat().st_size != LABEL_FILES["training.json"][0]:
         return  # other labels than the community's, such as the stand-in's
     folder = found.parent if found else root
-    for failure in download_all([Job(f"{LABELS}/{name}", folder / name, *LABEL_FILES[name]) for name in LABEL_FILES]):
-        source = "github.com/yuukicammy/mit-adobe-fivek-dataset"
-        raise UserError(f"{failure.reason.rstrip('.')}, or put it from {source} into {folder} by hand.")
+    failures = download_all([Job(f"{LABELS}/{name}", folder / name, *LABEL_FILES[name]) for name in LABEL_FILES])
+    if failures:
+        raise UserError(f"{failures[0].reason.rstrip('.')}, or put {', '.join(LABEL_FILES)} into {folder} by hand.")
 
 
 def choose(records: list[Record], only_class: str | None = None, limit: int | None = None) -> list[Record]:
@@ -141,8 +138,7 @@ def choose(records: list[Record], only_class: str | None = None, limit: int | No
 
 
 def fetch(root: Path, source: str, records: list[Record], workers: int) -> list[Failure]:
-    """Bring the files of ``records`` that are lacking, always from this site, whatever URLs the labels hold. Raises
-    UserError where the disk is too small for them."""
+    """Bring the files of ``records`` that are lacking. Raises UserError where the disk is too small for them."""
     found = find_files(root, source)
     lacking = [record for record in records if record.name not in found]
     if any(record.licence == "stand-in" for record in lacking):

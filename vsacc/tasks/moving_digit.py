@@ -24,8 +24,7 @@ ROOM = CANVAS - SPRITE  # pixels that a sprite's corner can go
 
 @dataclass(frozen=True)
 class MovingSplit(EndlessSplit):
-    """Videos (B, F, 1, 100, 100), drawn as they are asked for on the device of the digits; boxes (B, F, 1, 4), the
-    digit's 28 x 28 sprite in each frame."""
+    """Videos (B, F, 1, 100, 100), drawn on the device of the digits; boxes (B, F, 1, 4) of the digit's whole sprite."""
 
     digits: Digits
     protocol = (

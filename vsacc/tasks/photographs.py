@@ -3,8 +3,7 @@
     DIR/<class>/*.jpg                            split by a hash of each name
     DIR/{train,validation,test}/<class>/*.jpg    split as it stands
 
-``vsacc prepare photographs DIR`` develops them into a training store, "photographs:DIR" is the task of telling the
-classes.
+``vsacc prepare photographs DIR`` develops them into a training store, "photographs:DIR" is the task.
 """
 
 import hashlib
@@ -40,8 +39,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class PhotoSplit(FiniteSplit):
-    """Photographs of a store. rows: long (n,), the split's of the store's N; boxes: (N, D, 4) of what all N show, or
-    None where unknown."""
+    """rows: long (n,), the split's of the store's N photographs; boxes: (N, D, 4) of what all N show, or None."""
 
     store: Store
     rows: Tensor
@@ -69,9 +67,6 @@ def largest_store(folder: Path, names: str = "*[0-9]") -> Store | None:
     return max(stores, key=lambda store: (len(store.names), store.sizes[0]), default=None)
 
 
-# A folder of photographs
-
-
 def parametrised(folder: str) -> Task:
     """The task of a folder of photographs, or of a store. Its largest store is used; where it has none, one is made."""
     root, stores = Path(folder), f"*-{digest(Path(folder))}"
@@ -97,8 +92,7 @@ def prepare(root: Path, side: int = SIDE, out: Path | None = None) -> None:
     left_out = develop_all(folder, photos, classes, side, f"photographs of {name}")
     store = open_store(folder)
     counts = ", ".join(f"{store.splits.count(split)} {split}" for split in dict.fromkeys(store.splits))
-    what = f"{len(store.names)} photographs of {len(store.classes)} classes ({counts})"
-    print(*left_out, f"{what} in {folder}", sep="\n")
+    print(*left_out, f"{len(store.names)} photographs of {len(store.classes)} classes ({counts}) in {folder}", sep="\n")
 
 
 def digest(root: Path) -> str:

@@ -8,9 +8,8 @@ A line of the annotations tells of a frame; the corners of a sign are in pixels,
 
     1277381616Image000004.jpg:VISIBLE, 992.000000, 510.000000, 958.000000, 475.000000, PROHIBITORY, 70_SIGN;MISC_SIGNS;
 
-A frame without signs is EMPTY, one whose most visible limit sign is VISIBLE shows that limit, and every other frame is
-dropped. Limits are 50, 70 and 80 only. MISC_SIGNS, signs that nobody could read, count as none. Of equally visible
-signs the largest counts.
+A frame without signs is EMPTY, one whose most visible limit sign, the largest of equals, is VISIBLE shows that limit,
+and every other frame is dropped. Limits are 50, 70 and 80 only. MISC_SIGNS, which nobody could read, count as none.
 """
 
 import hashlib
@@ -89,8 +88,7 @@ def read_labels(path: Path) -> dict[str, int]:
 
 
 def parse_sign(text: str) -> tuple[int, float, int] | None:
-    """A limit as (place in VISIBILITIES, minus its area, class), so that the least one counts; None for another sign.
-    Raises ValueError or TypeError where it is not of the format."""
+    """A limit as (place in VISIBILITIES, minus its area, class), so that the least counts; None for another sign."""
     visibility, x1, y1, x0, y0, _, name = map(str.strip, text.split(","))
     if name not in LIMITS:
         return None

@@ -37,7 +37,6 @@ FILES = {"training": "train", "validation": "validation", "testing": "test"}  # 
 VERSION, SEED = 1, 0  # of the pictures: another one is another stand-in
 FEW = 100  # pictures that are drawn before other processes have started
 STEP = 64  # between 16-bit values: ten bits hold the eight of sRGB, in half the bytes
-PIXEL = 3  # bytes on disk, about
 LAYOUT, PATTERN, ORDER, IMAGE = 11, 12, 13, 14  # purposes of the random streams that derive from one seed
 
 CELLS = 32  # side of the proxy that must not tell the textures apart
@@ -92,10 +91,8 @@ class Standin(NamedTuple):
     ) -> Task:
         """A task on the largest store in the data set's folder, or on the stand-in: always in "quick", which CI runs.
 
-        Args:
-            files: a command that makes a store of the data set's files -> pattern of these files. Opening the task
-                raises UserError where there are some and no store of them yet.
-            splits_of: labels, long (N,) -> split of each photograph, where the store does not tell.
+        files: the command that makes a store of the data set -> pattern of the files it reads; UserError where some are
+        there and no store. splits_of: labels, long (N,) -> split of each photograph, where the store does not tell.
         """
 
         def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
@@ -134,16 +131,13 @@ def prepare(profile: str, root: Path | None = None) -> None:
 
 
 class Scene(NamedTuple):
-    """An image: its file below the folder, which of FILES names it, the seed of what is drawn, its class's place."""
+    """An image: its name, its file below the folder, which of FILES names it, its seed and its class's place."""
 
+    name: str
     path: str
     split: str
     seed: int
     label: int
-
-    @property
-    def name(self) -> str:
-        return Path(self.path).stem
 
 
 def plan(standin: Standin, counts: Sequence[int]) -> list[Scene]:
@@ -153,7 +147,8 @@ def plan(standin: Standin, counts: Sequence[int]) -> list[Scene]:
         given = quotas(count, list(standin.classes.values()))
         for label in rng.permutation(np.repeat(np.arange(len(given)), given)).tolist():
             n = len(scenes) + 1
-            scenes.append(Scene(f"processed/tiff16_c/a{n:04d}-standin.tif", split, derive(SEED, n, IMAGE), label))
+            name = f"a{n:04d}-standin"
+            scenes.append(Scene(name, f"processed/tiff16_c/{name}.tif", split, derive(SEED, n, IMAGE), label))
     return scenes
 
 
@@ -179,7 +174,7 @@ def write_standin(standin: Standin, profile: str, root: Path) -> None:
     write_atomic(note, text)
     scenes = plan(standin, counts)
     missing = [scene for scene in scenes if not (root / scene.path).exists()]
-    check_space(root, len(missing) * side**2 * PIXEL)
+    check_space(root, len(missing) * side**2 * 3)  # bytes a pixel, about
     pool = Parallel(n_jobs=1 if len(missing) < FEW else -1, return_as="generator_unordered")
     work = (delayed(write_image)(root / s.path, s.seed, side, standin.textures[s.label]) for s in missing)
     list(tqdm(pool(work), "stand-in", len(missing), unit="image", delay=2))
@@ -239,8 +234,7 @@ def subject_box(seed: int) -> list[float]:
     subject, _ = draw_balls(default_rng(derive(seed, LAYOUT)))
     direction = np.exp(1j * np.linspace(0, 2 * np.pi, 360))
     rim = subject.radius * outline(subject.waves, direction) * direction + complex(*subject.centre)
-    edges = (rim.real.min(), rim.imag.min(), rim.real.max(), rim.imag.max())
-    return [round(float(edge) * 2 - 1, 5) for edge in edges]
+    return [round(float(edge) * 2 - 1, 5) for edge in (rim.real.min(), rim.imag.min(), rim.real.max(), rim.imag.max())]
 
 
 def colours(hue: np.ndarray, chroma: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -398,10 +392,8 @@ def shares(side: int) -> np.ndarray:
 
 def even_out(texture: np.ndarray, cover: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
     """A texture as it lies under ``cover``, both float32 (H, W): of mean 0 in every cell of the proxy and of standard
-    deviation CONTRAST where the cover is 1. Its values are pressed together, so that few would leave [0, 1].
-
-    down, across: float32 (CELLS, H) and (CELLS, W), the :func:`shares` of the rows and columns.
-    """
+    deviation CONTRAST where the cover is 1, its values pressed together, so that few would leave [0, 1]. down, across:
+    float32 (CELLS, H) and (CELLS, W), the :func:`shares` of the rows and columns."""
     down, across = down[down.any(1)], across[across.any(1)]
     weight = down @ cover @ across.T + 1e-6
     back_down, back_across = down / down.sum(0), across / across.sum(0)
