@@ -5,7 +5,7 @@ from itertools import groupby
 
 from ..local.paths import CHECKOUT, UserError, write_atomic
 from ..studies.plan import Planned, job_of, plan, read_rows
-from ..studies.table1 import count
+from ..studies.table1 import NOT_RUN, count, markdown, percent
 
 PART = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 COLUMNS = ("task", "model", "profile", "parameters", "seeds", "accuracy", "found", "minutes", "device")
@@ -23,22 +23,22 @@ def table(rows: dict[str, dict]) -> str:
     """A line for every cell of the plans that was run with some seed, by task; a headline that was not says so."""
     planned = sorted((run for profile in ("laptop", "paper") for run in plan(profile)), key=key)
     lines = [line(*what, [run for run in runs if run.name in rows], rows) for what, runs in groupby(planned, key)]
-    return f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n" + "".join(lines)
+    return markdown(COLUMNS, filter(None, lines), left=len(COLUMNS))
 
 
-def line(task: str, model: str, profile: str, variant: str, runs: list[Planned], rows: dict[str, dict]) -> str:
-    """Of the seeds that were run, one after another; "" where there are none and it is no headline."""
-    model += f", {variant.replace('_', ' ')}" if variant else ""
+def line(task: str, model: str, profile: str, variant: str, runs: list[Planned], rows: dict[str, dict]) -> list[str]:
+    """Of the seeds that were run, one after another; [] where there are none and it is no headline."""
     if not runs:
         headline = (task, model, profile, variant) in HEADLINES
-        return f"| {task} | {model} | {profile} | | | not run | | | |\n" if headline else ""
+        return [task, model, profile, "", "", NOT_RUN, "", "", ""] if headline else []
+    model += f", {variant.replace('_', ' ')}" if variant else ""
     have = [rows[run.name] for run in runs]
     if any("stand-in" in row.get("protocol", "") for row in have):
         task += " (stand-in)"  # no number made from one may go without the word
     if any(job_of(rows[run.name]) != run.job for run in runs):
         profile += ", another configuration"
     seconds = [row["seconds"] for row in have if "seconds" in row]
-    cells = (
+    return [
         task,
         model,
         profile,
@@ -48,13 +48,12 @@ def line(task: str, model: str, profile: str, variant: str, runs: list[Planned],
         shares([row["localised"] for row in have if row.get("localised") is not None]),
         f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "",
         "; ".join({f"{row['device']}, {count(row['threads'], 'thread')}": None for row in have}),
-    )
-    return f"| {' | '.join(cells)} |\n"
+    ]
 
 
 def shares(values: list[float | str]) -> str:
     """Shares as percentages, or words in their place, one after another."""
-    told = " / ".join(value if isinstance(value, str) else f"{100 * value:.1f}" for value in values)
+    told = " / ".join(value if isinstance(value, str) else percent(value) for value in values)
     return told + " %" if any(isinstance(value, float) for value in values) else told
 
 
