@@ -12,7 +12,7 @@ from vsacc.sampler import build_pyramid, glimpse, proxy
 from vsacc.studies import bench, cost, roofline, step_time
 from vsacc.studies.cost import AT_ONCE, CLASSES, CONTENDERS, TASK, Size
 from vsacc.studies.measure import Cost
-from vsacc.studies.roofline import Count, Counted, Peaks, count, least_times, nearest_and_farthest, peaks
+from vsacc.studies.roofline import Count, Counted, Peaks, count, least_times, peaks
 from vsacc.systems import all_systems, resnet
 from vsacc.systems.attention_sampling import AttentionConfig
 from vsacc.systems.dram import DramConfig
@@ -281,52 +281,11 @@ def test_peaks(monkeypatch):
     assert torch.get_float32_matmul_precision() == precision
 
 
-def test_nearest_and_farthest():
-    keys = ("name", "mode", "flops", "seconds", "over", "bound", "peak_flops", "peak_bandwidth")
-    rows = [
-        ("saccader", "inference", 4e8, 0.02, 2.5, "operations"),
-        ("RAM", "inference", 1e6, 0.01, 50.0, "bytes"),
-        ("whole image", "inference", 4e11, 10.0, 1.25, "operations"),
-        ("saccader", "training", 1.2e9, 0.1, 4.0, "bytes"),
-        ("RAM", "training", 3e6, 0.03, 60.0, "bytes"),
-    ]
-    told = nearest_and_farthest([dict(zip(keys, (*row, 5e10, 1e10), strict=True)) for row in rows])
-    machine, inference, training = told.splitlines()
-    assert "50 GFLOP/s and 10 GB/s; below 5 operations a byte" in machine
-    assert "nearest to its floor is *whole image* (1.25 times), farthest from it *RAM* (50 times)" in inference
-    assert "2.5 times its floor, which operations set" in inference
-    assert inference.endswith("The *whole image*: 1,000 times its operations, 500 times its time.")
-    assert "4 times its floor, which bytes set" in training and "whole image" not in training
-
-
-def row(name, mode, seconds, ratio=1.0, **more):
-    figures = {"channels": 3, "batch": 2, "parameters": 7_000_000, "bytes": 300e6, "memory_ratio": 3.0, "why": None}
-    return {"name": name, "mode": mode, "seconds": seconds, "epoch_seconds": 3600.0, "ratio": ratio, **figures, **more}
-
-
-TABLE = [
-    row("saccader", "inference", 0.01),
-    row("saccader", "training", 0.02),
-    row("whole image", "inference", 1.5, 150.0),
-    row("whole image", "training", None, None, why="not run: no memory"),
-]
-
-
-def test_rows_as_text_and_against_the_saccader():
-    heading, first, _, third, last = cost.text_table(TABLE).splitlines()
+def test_rows_as_text():
+    shared = {"mode": "inference", "channels": 3, "batch": 2, "parameters": 7_000_000, "bytes": 300e6, "why": None}
+    ran = {"name": "saccader", "seconds": 1.5, "epoch_seconds": 3600.0, "ratio": 150.0, "memory_ratio": 3.0} | shared
+    absent = {"name": "whole image"} | shared | {"batch": None, "why": "not run: no memory"}
+    heading, first, last = cost.text_table([ran, absent]).splitlines()
     assert heading.split()[-4:] == ["x", "time", "x", "memory"] and len(heading) == len(first)
-    assert third.split() == ["whole", "image", *"inference 3 2 7 300 1,500 1 150 3".split()]
+    assert first.split() == "saccader inference 3 2 7 300 1,500 1 150 3".split()
     assert last.endswith("not run: no memory")
-    assert cost.against_the_saccader(TABLE).splitlines()[2:] == [
-        "- *whole image*: inference **150 times** the time and 3 times the memory beyond weights; "
-        "training not run: no memory."
-    ]
-
-
-def test_beside_the_paper():
-    printed = {"saccader": (7e6, 2e9, 40.0), "whole image": (11e6, 6e9, 60.0)}
-    text = cost.beside_the_paper(TABLE, printed, "whole image")
-    assert "1.5 times the time and 3 times the memory in the paper" in text
-    assert text.endswith("here not run: no memory.")
-    run = cost.beside_the_paper([row("whole image", "training", 2.0, 8.0)], printed, "whole image")
-    assert run.endswith("; here **8 times** the time and 3 times the memory beyond weights.")

@@ -182,7 +182,7 @@ def test_time_shares():
     parts = [("sampler", 0.75, 0.5), ("proxy", 0.25, 0.25), ("optimiser", 0, 0.25), ("whole", None, None)]
     rows = [{"name": n, "mode": m, "share": s} for n, *both in parts for m, s in zip(cost.MODES, both, strict=True)]
     bars = [(bar.get_x(), bar.get_width()) for bar in drawn(cost.time_shares(rows)).axes[0].patches]
-    assert bars == [(0, 0.75), (0.75, 0.25), (1, 0), (0, 0.5), (0.5, 0.25), (0.75, 0.25)]
+    assert bars == [(0, 0.75), (0, 0.5), (0.75, 0.25), (0.5, 0.25), (1, 0), (0.75, 0.25)]
 
 
 def budget(model, key, values, accuracies, **more):

@@ -11,7 +11,7 @@ from numpy import ndarray
 from .saccades import EXTENT, frame_glimpse, show
 from .style import BLACK, BLUE, GREEN, GREY, SKY, VERMILION, Curves, label_log, lines, step_colour, subplots
 
-PALE, PALE_RED = "#cfe4f3", "#f3d3c2"  # the gap between a bound and what it bounds; what is no bound, or repels
+PALE, PALE_RED = "#cfe4f3", "#f3d3c2"  # the gap between a bound and what it bounds; what is no bound
 ESTIMATORS = {"pathwise": (VERMILION, "-", "o"), "score function": (GREY, "-", "s")}
 ESTIMATORS["score function, baseline"] = (GREEN, "-", "D")
 
@@ -70,14 +70,13 @@ def bound_curves(exact: float, means: ndarray, moved: ndarray, sigmas: ndarray, 
 def k_sample_curves(exact: float, ks: list[int], curves: dict[str, ndarray]) -> Figure:
     """The K-sample bound against K, one line per q: (n, 2), mean and standard error."""
     figure, axes = subplots(7.2, 3.5)
-    axes.axhline(exact, color=BLACK)
-    axes.text(ks[0], exact, r"$\log p(y|x)$", va="bottom")
+    axes.axhline(exact, color=BLACK, label=r"$\log p(y|x)$")
     for name, values in curves.items():
         axes.errorbar(ks, values[:, 0], 2 * values[:, 1], marker="o", capsize=2, label=name)
     axes.set(xlabel="samples $K$", ylabel=r"$\mathcal{L}_K$, nats", xscale="log")
     label_log(axes.xaxis)
     axes.set_title("More samples close the gap, sooner where $q$ covers the posterior")
-    axes.legend(loc="lower right", title="$q(z)$")
+    axes.legend(loc="lower right")
     return figure
 
 
@@ -126,8 +125,6 @@ def landscape(places: ndarray, heights: dict[float, ndarray], start: float, bar:
     left.set_title("A narrow $q$ sees a moat, a broad one a hill")
     left.legend()
     sigmas, slopes = pull.T
-    for side, colour in ((slopes < 0, PALE_RED), (slopes > 0, PALE)):
-        right.fill_between(sigmas, slopes, 0, where=side, color=colour, linewidth=0, interpolate=True)
     right.plot(sigmas, slopes, color=BLACK)
     right.axhline(0, color=GREY, linewidth=1)
     right.set(xlabel=r"width of $q$, $\sigma$", ylabel="slope towards the bar at the start")
@@ -140,7 +137,7 @@ def sum_over_saccades(likelihoods: dict[str, ndarray], bounds: dict[str, ndarray
     figure, axes = subplots(7.6, 4.0)
     looks = dict(zip(likelihoods, zip((VERMILION, BLACK, BLUE, GREY), "----", "so^D", strict=True), strict=True))
     steps = np.arange(1, 1 + len(next(iter(likelihoods.values()))))
-    axes.axhspan(0, 0.9, color="#f7e3d8", linewidth=0)
+    axes.axhspan(0, 0.9, color=PALE_RED, linewidth=0)
     axes.text(1, 0.72, "no log-probability is above 0", color=VERMILION, va="top", fontsize=9)
     lines(axes, steps, likelihoods, looks)
     lines(axes, steps, bounds, looks, linestyle=":", alpha=0.75, mfc="white", label="")

@@ -34,10 +34,9 @@ def table(rows: list[dict], printed: dict[str, tuple[float, float, float]], epoc
         for axes, value in ((memory, held), (time, row["seconds"])):
             labelled(axes.barh(shifted, value, 0.36, color=colour, alpha=MODES[row["mode"]]))
     look = {"color": BLACK, "mfc": "white", "zorder": 3, "clip_on": False, "label": "the paper, training on GPUs"}
-    for name in (name for name in names if name in printed):
-        parameters, held, seconds = printed[name]
-        for axes, value in zip(panels, (parameters / 1e6, held / 160 / 1e6, seconds / epoch), strict=True):
-            axes.plot(value, names.index(name) + 0.43, "D", **look)
+    for name in printed.keys() & set(names):
+        for axes, value, unit in zip(panels, printed[name], (1e6, 160e6, epoch), strict=True):
+            axes.plot(value / unit, names.index(name) + 0.43, "D", **look)
     count.set(xlabel="parameters, millions", ylim=(len(names) - 0.35, -0.6), xmargin=0.25)
     count.set_yticks(range(len(names)), names)
     for axes, label in ((memory, "memory beyond weights, MB per image"), (time, "seconds per image")):
@@ -62,13 +61,13 @@ def against_side(rows: list[dict], slopes: dict[str, dict[str, float | None]], m
     for axes, (key, label) in zip(panels, labels.items(), strict=True):
         for name in dict.fromkeys(row["name"] for row in rows):
             ran = [row for row in rows if row["name"] == name and row["seconds"] is not None]
-            values = [row[key] if key == "seconds" else (row[key] - row["resident"]) / 1e6 for row in ran]
+            held = [row[key] if key == "seconds" else (row[key] - row["resident"]) / 1e6 for row in ran]
+            sides, values, stored = np.array([[row["side"] for row in ran], held, [row["store"] for row in ran]])
             look = dict(zip(("color", "marker"), mark(marks, ran[0]["method"]), strict=False))
             slope = slopes[name][key]
             fitted = "" if slope is None else f", side$^{{{round(slope, 2) + 0:.2f}}}$"
-            axes.loglog([row["side"] for row in ran], values, label=name + fitted, **look)
-            stored = [(row["side"], value) for row, value in zip(ran, values, strict=True) if row["store"]]
-            axes.plot(*np.reshape(stored, (-1, 2)).T, linestyle="", mfc="white", **look)
+            axes.loglog(sides, values, label=name + fitted, **look)
+            axes.plot(sides[stored > 0], values[stored > 0], linestyle="", mfc="white", **look)
         label_log(axes.xaxis)
         label_log(axes.yaxis)
         axes.set(xlabel="side of the image, pixels", ylabel=label)
@@ -104,15 +103,13 @@ def roofline(rows: list[dict], flops: float, bandwidth: float, marks: Marks) -> 
 def time_shares(rows: list[dict]) -> Figure:
     """One bar per mode, split into the shares of the model's parts."""
     figure, axes = subplots(10, 2.6)
-    names = list(dict.fromkeys(row["name"] for row in rows if row["share"] is not None))
-    for line, mode in enumerate(MODES):
-        left = 0.0
-        for i, name in enumerate(names):
-            share = sum(row["share"] for row in rows if row["mode"] == mode and row["name"] == name)
-            bar = axes.barh(line, share, 0.6, left, color=f"C{i}", label=name, edgecolor="white")
-            axes.bar_label(bar, [f"{share:.0%}" if share > 0.03 else ""], label_type="center", color="white")
-            left += share
+    names, left = list(dict.fromkeys(row["name"] for row in rows if row["share"] is not None)), np.zeros(len(MODES))
+    for name in names:
+        mine = {row["mode"]: row["share"] for row in rows if row["name"] == name}
+        shares = np.array([mine.get(mode, 0) for mode in MODES])
+        bars = axes.barh(list(MODES), shares, 0.6, left, label=name, edgecolor="white")
+        axes.bar_label(bars, [f"{x:.0%}" if x > 0.03 else "" for x in shares], label_type="center", color="white")
+        left += shares
     axes.set(xlim=(0, 1), ylim=(1.5, -0.5), xlabel="share of the time")
-    axes.set_yticks(range(len(MODES)), list(MODES))
     legend_below(figure, len(names))
     return figure

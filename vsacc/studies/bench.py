@@ -24,7 +24,6 @@ from .step_time import epoch, forward_backward, time_shares
 
 SHARES = "name mode side batch seconds bytes ratio share"
 PARTS = {"table": TABLE, "floor": ROOFLINE, "sides": SHARES, "parts": SHARES}  # and their columns of text
-SAMPLER, EPOCH = "name side seconds bytes resident ratio", "task precision compiled batch seconds epoch_seconds ratio"
 # Of the sampler: images, glimpses an image and side of a glimpse; sides in memory and on disk, timed calls.
 BATCH, STEPS, SIZE = 4, 4, 32
 SIDES, ROUNDS, STORED, STORED_ROUNDS = (256, 512, 1024, 2048, 4096, 8192), 7, (512, 20_000), 150
@@ -90,9 +89,9 @@ def plain(floats: Tensor, where: Tensor) -> Tensor:
 
 
 BENCHMARKS = {  # name: what makes the rows of a profile, what shows them
-    "sampler": (lambda profile: sampler(), lambda rows: text_table(rows, SAMPLER)),
+    "sampler": (lambda profile: sampler(), lambda rows: text_table(rows, "name side seconds bytes resident ratio")),
     "cost": (cost, cost_text),
-    "epoch": (epoch, lambda rows: text_table(rows, EPOCH)),
+    "epoch": (epoch, lambda rows: text_table(rows, "task precision batch seconds epoch_seconds ratio")),
 }
 
 

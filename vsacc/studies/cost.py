@@ -39,7 +39,7 @@ ROWS = {  # what Table 1 calls the ways to run a system, and what each changes; 
     "resnet18_144": {"144 crops, checkpointed": {"chunk": 16}, "144 crops, naive": {"chunk": None}},
 }
 HELD = {"inference": 170, "training": 520}  # bytes a pixel, a little more than ResNet-18's floats of a whole image take
-SMALL = 100  # side of the paper's images in the second part of its Table 1
+SMALL = 100  # side of the second part of the paper's Table 1
 SIDES = (512, 1024, 2528, 5056, 10_000, 20_000)
 IN_MEMORY = 10_000  # the largest side that is held in memory; a store on disk is mapped into it beyond
 STRIP = 256  # rows of random pixels written at once
@@ -113,10 +113,8 @@ def small(size: Size) -> list[dict]:
 
 def table(names: Iterable[str], side: int, channels: int, batches: tuple[int, int], size: Size) -> list[dict]:
     """The rows of ``names`` in both modes, in batches of so many images in inference and in training."""
-    made = []
-    for mode, batch in zip(WORK, batches, strict=True):
-        made += compare("table", names, mode, random_images(batch, channels, side), size)
-    return made
+    given = ((mode, random_images(batch, channels, side)) for mode, batch in zip(WORK, batches, strict=True))
+    return [row for mode, images in given for row in compare("table", names, mode, images, size)]
 
 
 def against_side(size: Size) -> list[dict]:
@@ -149,19 +147,13 @@ def stored(side: int) -> Iterator[Images]:
 
 
 def compare(
-    part: str,
-    names: Iterable[str],
-    mode: str,
-    images: Images,
-    size: Size,
-    left_out: Mapping[str, str] = {},
-    alone: Mapping[str, Work] = {},
+    part: str, names: Iterable[str], mode: str, images: Images, size: Size, left_out: Mapping = {}, alone: Mapping = {}
 ) -> list[dict]:
     """A row per contender of ``names``, measured in turn on the same images, and per work of ``alone``. "ratio" is a
     multiple of the first's seconds per image, "memory_ratio" of its bytes per image that are not resident.
 
-    left_out: by name, why a contender is not run. The batch is halved for one that it does not fit; one that no batch
-    fits is not run either.
+    left_out: by name, a sentence why a contender is not run. The batch is halved for one that it does not fit; one that
+    no batch fits is not run either.
     """
     (batch, channels), (side, _) = images.shape, images.sizes[0]
     smallest = 2 if mode == "training" else 1  # batch norm cannot train on one image
@@ -181,8 +173,8 @@ def compare(
             "resident": resident_bytes(model, mode),
             "why": None if fitting else why or f"not run: batch {smallest} needs more memory than is free",
         }  # fmt: skip
-    for name, work in alone.items():
-        works[name], rows[name] = work, {"method": name, "batch": batch, "resident": 0, "why": None}
+    works |= alone
+    rows |= {name: {"method": name, "batch": batch, "resident": 0, "why": None} for name in alone}
     costs = measure(works, size.rounds, size.budget, f"{mode}, side {side}" if size.progress else None)
     first, *_ = rows
     for name, row in rows.items():
@@ -264,29 +256,3 @@ def text_table(rows: Iterable[dict], keys: str = TABLE) -> str:
         lines.append(["" if it is None else number(it, unit) if unit else str(it) for it, unit in values])
     first, *widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(f"{name:{first}}  {'  '.join(map(str.rjust, cells, widths))}".rstrip() for name, *cells in lines)
-
-
-def against_the_saccader(rows: list[dict]) -> str:
-    """A line of Markdown for everybody else of a table of one number of channels: multiples of time and memory."""
-    of = {(row["name"], row["mode"]): row for row in rows}
-    names = [name for name in dict.fromkeys(row["name"] for row in rows) if name != "saccader"]
-    lines = [f"- *{name}*: {'; '.join(multiples(of[name, mode]) for mode in WORK)}." for name in names]
-    return "\n".join(["In multiples of the saccader's:", "", *lines])
-
-
-def multiples(row: dict) -> str:
-    if row["seconds"] is None:
-        return f"{row['mode']} {row['why']}"
-    memory = f"{number(row['memory_ratio'])} times the memory beyond weights"
-    return f"{row['mode']} **{number(row['ratio'])} times** the time and {memory}"
-
-
-def beside_the_paper(rows: list[dict], printed: dict[str, tuple[float, float, float]], name: str) -> str:
-    """``name`` against the saccader in training: as ``printed`` (parameters, bytes, seconds an epoch), and as measured
-    in ``rows``."""
-    (_, their_bytes, theirs), (_, our_bytes, ours) = printed[name], printed["saccader"]
-    row = next(row for row in rows if (row["name"], row["mode"]) == (name, "training"))
-    time, memory = number(theirs / ours), number(their_bytes / our_bytes)
-    paper = f"{time} times the time and {memory} times the memory in the paper, "
-    here = f"; here {multiples(row).removeprefix('training ')}"
-    return f"*{name}* against the saccader in training: {paper}weights included, on GPUs{here}."

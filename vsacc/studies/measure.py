@@ -10,6 +10,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import accumulate, product
 from pathlib import Path
 from typing import NamedTuple
@@ -88,11 +89,9 @@ def largest_batch(make: Callable[[int], Work], batch: int, smallest: int, needed
     """
     while batch >= smallest:
         if torch.cuda.is_available():
-            try:
+            with suppress(torch.OutOfMemoryError):
                 make(batch)()
                 return batch
-            except torch.OutOfMemoryError:
-                pass
             torch.cuda.empty_cache()  # here, where no traceback holds on to tensors
         elif needed * batch <= SHARE * free_bytes():
             return batch

@@ -25,7 +25,6 @@ from ..sampler import Pyramid, pyramid_sizes
 from ..systems.resnet import GRID, CropsResNet, WholeResNet
 from .cost import CLASSES, CONTENDERS, WORK, resident_bytes
 from .measure import DEVICE, seconds_of
-from .table1 import number
 
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product shows the peak
 COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes, more than any cache holds
@@ -104,39 +103,19 @@ def count(model: Model, mode: str, side: int, channels: int) -> Count:
 
 
 def least_times(rows: Iterable[dict], best: Peaks) -> list[dict]:
-    """A row per row of the table that was run: "flops" and "moved" bytes per image, "intensity" in operations a byte,
+    """The rows of the table that were run, with "flops" and "moved" bytes per image, "intensity" in operations a byte,
     "bound" by operations or bytes, "floor" in seconds per image, "over" how many times as long it took, and the peaks
     it was compared with."""
     made = []
     for row in (row for row in rows if row["seconds"] is not None):
-        known = {key: row[key] for key in ("name", "method", "mode", "side", "channels", "batch", "seconds")}
         model = CONTENDERS[row["name"]].make(row["channels"])
         flops, read, resident = count(model, row["mode"], row["side"], row["channels"])
         moved = read + resident / row["batch"]
         times = {"operations": flops / best.flops, "bytes": moved / best.bandwidth}
         bound = max(times, key=times.get)
         made.append({
-            "part": "floor", **known, "flops": flops, "moved": moved, "intensity": flops / moved, "bound": bound,
+            **row, "part": "floor", "flops": flops, "moved": moved, "intensity": flops / moved, "bound": bound,
             "floor": times[bound], "over": row["seconds"] / times[bound],
             "peak_flops": best.flops, "peak_bandwidth": best.bandwidth,
         })  # fmt: skip
     return made
-
-
-def nearest_and_farthest(rows: list[dict]) -> str:
-    """The machine, and for each mode who is nearest to the floor, who farthest, and what of a saving in operations
-    arrives as time."""
-    flops, bandwidth = rows[0]["peak_flops"], rows[0]["peak_bandwidth"]
-    ridge = f"below {flops / bandwidth:.3g} operations a byte moving is the limit, above it arithmetic"
-    lines = [f"- The machine: {flops / 1e9:.3g} GFLOP/s and {bandwidth / 1e9:.3g} GB/s; {ridge}."]
-    for mode in WORK:
-        ran = {row["name"]: row for row in rows if row["mode"] == mode}
-        ours, order = ran["saccader"], sorted(ran.values(), key=lambda row: row["over"])
-        near, far = (f"*{row['name']}* ({number(row['over'])} times)" for row in (order[0], order[-1]))
-        text = f"- {mode.capitalize()}: nearest to its floor is {near}, farthest from it {far}; the saccader takes "
-        text += f"{number(ours['over'])} times its floor, which {ours['bound']} set."
-        if "whole image" in ran:
-            operations, taken = (ran["whole image"][key] / ours[key] for key in ("flops", "seconds"))
-            text += f" The *whole image*: {number(operations)} times its operations, {number(taken)} times its time."
-        lines.append(text)
-    return "\n".join(lines)

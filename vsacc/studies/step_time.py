@@ -1,34 +1,33 @@
 """Where the time of a step goes, and how long an epoch of training takes.
 
-The first runs the parts of a saccader one by one on what each is given inside the model. The second, in every precision
-and compiled or not, runs the training itself (:func:`vsacc.training.fit.train_step` on images drawn on the device),
-STEPS steps without waiting for the device in between. An epoch is as many images as the paper's.
+The first runs the parts of a saccader one by one on what each is given inside the model. The second runs the training
+itself (:func:`vsacc.training.fit.train_step` on images drawn on the device) in both precisions, STEPS steps without
+waiting for the device in between. An epoch is as many images as the paper's.
 """
 
 import copy
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 
 import torch
 from torch import Tensor, nn
 
 from ..saccader import Saccader, mean, sample
 from ..sampler import Images, glimpse, proxy
-from ..tasks import Split, open_split
+from ..tasks import open_split
 from ..training.fit import set_up, train_step
 from ..training.jobs import Job, make_job
 from ..training.processes import launch
 from ..vrnn import Normal, kl_normal
-from .cost import CONTENDERS, WORK, Size, adam, random_images
+from .cost import CONTENDERS, SIZES, WORK, Size, adam, random_images
 from .measure import DEVICE, Work, measure
 from .table1 import EPOCH
 
 STEPS = 5  # of training in one timed call
-EPOCHS = {  # batch by task, None for the recipe's; compiled or not, which takes minutes a model on a CPU; timed calls
-    "quick": ({"identification": 4}, (False,), 1),
-    "laptop": ({"identification": 128, "identification_2528": 8}, (False,), 5),
-    "paper": ({"identification": None, "identification_2528": None}, (False, True), 20),
+EPOCHS = {  # batch by task, None for the recipe's
+    "quick": {"identification": 4},
+    "laptop": {"identification": 128, "identification_2528": 8},
+    "paper": {"identification": None, "identification_2528": None},
 }
 
 
@@ -99,37 +98,26 @@ def forward_backward(module: nn.Module, run: Callable[..., Tensor | tuple[Tensor
 
 
 def epoch(profile: str) -> list[dict]:
-    """A row per task and way to train; where one cannot run here, its seconds are None and "why" says so."""
+    """A row per task and precision."""
     rows = []
-    batches, compiled, rounds = EPOCHS[profile]
-    for task, batch in batches.items():
+    for task, batch in EPOCHS[profile].items():
         job = make_job(task, profile, recipe={"batch": batch} if batch else None)
-        data = open_split(task, "train", DEVICE, profile)
-        mine, works = {}, {}
-        for way in product(("32-true", "bf16-mixed"), compiled):
-            mine[way] = {"task": task, "profile": profile, "precision": way[0], "compiled": way[1]}
-            mine[way] |= {"batch": job.recipe.batch, "seconds": None, "why": None}
-            work = training_steps(job, data, *way)
-            try:
-                work()  # compiles, and tells whether this machine can
-                works[way] = work
-            except Exception as error:  # no compiler, an unsupported type: torch raises many kinds
-                mine[way]["why"] = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
-        costs = measure(works, rounds, title=task)
-        for way, cost in costs.items():
+        works = {precision: training_steps(job, precision) for precision in ("32-true", "bf16-mixed")}
+        costs = measure(works, SIZES[profile].rounds, SIZES[profile].budget, task)
+        for precision, cost in costs.items():
             seconds = cost.seconds / STEPS / job.recipe.batch
-            mine[way] |= {"seconds": seconds, "epoch_seconds": EPOCH * seconds, "bytes": cost.bytes}
-            mine[way] |= {"calls": cost.calls, "ratio": cost.seconds / next(iter(costs.values())).seconds}
-        rows += mine.values()
+            rows.append({
+                "task": task, "profile": profile, "precision": precision, "batch": job.recipe.batch,
+                "seconds": seconds, "epoch_seconds": EPOCH * seconds, "bytes": cost.bytes, "calls": cost.calls,
+                "ratio": cost.seconds / costs["32-true"].seconds,
+            })  # fmt: skip
     return rows
 
 
-def training_steps(job: Job, data: Split, precision: str, compiled: bool) -> Work:
+def training_steps(job: Job, precision: str) -> Work:
     """STEPS steps of the job from its initial weights on; each call goes on from the last."""
-    fabric = launch(precision)
+    fabric, data = launch(precision), open_split(job.task, "train", DEVICE, job.profile)
     model, optimizer = set_up(fabric, job)
-    if compiled:
-        model.module.compile()
 
     def work() -> None:
         for number in range(STEPS):
