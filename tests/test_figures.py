@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from vsacc.figures import cost, photographs, results, saccades, training
+from vsacc.figures import cost, results, saccades, training
 from vsacc.figures.saccades import ImageRow
 from vsacc.figures.style import GREY, STYLE, label_log, step_colour, subplots, to_png
 
@@ -131,7 +131,7 @@ def test_ablation_shows_what_stopped():
 
 def test_compared_has_the_models_marks():
     rows = {name: [(0.6, 0.5, 0.7)] * 2 for name in ("resnet18_144", "new")}
-    (axes,) = photographs.compared(rows, 0.3, "a title", MARKS).axes
+    (axes,) = results.compared(rows, 0.3, "a title", MARKS).axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["144 crops", "new"]
     assert [to_hex(line.get_color()) for line in axes.lines if line.get_marker() == "o"] == ["#56b4e9", GREY]
 
