@@ -13,10 +13,6 @@ starts at the usual scale; a patch over the border repeats the border's pixels i
 draws are a function of the batch, so that a model that looks twice sees the same. ``bright``, ``jitter`` and ``scale``
 are ours too; at their defaults they do nothing.
 
-N draws out of many positions are a poll, and a poll errs: of five digits, three alike, 10 even draws name the majority
-in 88 % of the images, however well each digit is read. Without replacement they do better only where the cells of the
-view are so coarse that a digit fills a few of them: 94 % at four.
-
 The estimate of F = sum_k a_k f_k over K positions, from the features of the N drawn ones alone:
 
     with replacement      F = 1/N sum_i f_i

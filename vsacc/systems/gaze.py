@@ -1,8 +1,6 @@
 """What RAM and DRAM share: the eye, the stochastic policy that moves it, and where the policy's mean comes from.
 
-The mean of a policy comes in two ways. :class:`Dense` is a linear layer on the state, as both papers have it.
-:class:`Spatial` is the expectation over a map of what is seen coarsely, as the saccader has it: it moves with the image
-from the first step on, and so a reward for one place teaches all places at once.
+The mean is a linear layer on the state (:class:`Dense`), as both papers have it, or read off a map (:class:`Spatial`).
 """
 
 import math
@@ -91,7 +89,9 @@ class Dense(nn.Module):
 
 class Spatial(nn.Module):
     """sum_ij softmax(saliency(relu(map + ask(h))))_ij place_ij: map (B, F, M, M), state (B, D) -> mean place (B, 2), in
-    coordinates where the map is [-1, 1] on each axis."""
+    coordinates where the map is [-1, 1] on each axis.
+
+    As in the saccader, it moves with what is seen from the first step on: a reward for one place teaches all places."""
 
     def __init__(self, hidden: int, features: int, cells: int):
         super().__init__()

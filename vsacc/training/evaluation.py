@@ -74,8 +74,10 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Eval
         if output.where is not None:
             row["scale"] = output.where[..., 0]
             if batch.boxes is not None:
-                pairs = (output.where, batch.boxes) if batch.boxes.dim() == 3 else face(output.where, batch.boxes)
-                row["found"], row["iou"] = centre_inside(*pairs), best_iou(*pairs)
+                where, boxes = output.where, batch.boxes
+                if boxes.dim() == 4:  # a video: glimpse i against the boxes of frame i alone
+                    where, boxes = where.unsqueeze(2), boxes[:, : where.shape[1]]
+                row["found"], row["iou"] = centre_inside(where, boxes), best_iou(where, boxes)
         for name, values in row.items():
             columns.setdefault(name, []).append(values)
     model.train(training)
@@ -97,11 +99,3 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     from scipy.stats import binomtest  # here: it takes a second that a training need not pay
 
     return tuple(map(float, binomtest(right, total).proportion_ci(method="wilson")))
-
-
-def face(where: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Glimpse i of a video against the boxes of frame i alone, as pairs of one glimpse and D boxes.
-
-    (B, T, 3), (B, F, D, 4) -> (B, T, 1, 3), (B, T, D, 4); of F frames the first T, which were looked at.
-    """
-    return where.unsqueeze(2), boxes[:, : where.shape[1]]

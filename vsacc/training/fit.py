@@ -2,6 +2,7 @@
 
     vsacc train --task one_digit --profile laptop --seed 0 --out result.json
     torchrun --nproc-per-node 4 -m vsacc train --task identification --profile paper --resume
+    srun --nodes 2 --ntasks-per-node 4 --gres gpu:4 python -m vsacc train --task identification --profile paper --resume
 
 It is one process on one device unless torchrun or srun start more, see :mod:`vsacc.training.processes`.
 
@@ -34,6 +35,7 @@ from .weights import save_weights
 
 CHECKPOINT_EVERY = 60  # seconds
 NOISE = 2  # this stream's purpose among all that derive from one seed
+SHOWN = ("loss", "accuracy", "log_y", "log_c", "kl", "scale", "spread")  # what a step says of itself
 COLLAPSED = 0.04  # spread of the places, in half sides, below which every image is looked at in the same places
 
 
@@ -112,7 +114,8 @@ def fit(
         bar.update()
         state["seconds"] = before + time.monotonic() - started
         if state["step"] % every == 0 or state["step"] == last:
-            row = summarise(fabric, window, step + 1, state["seconds"])
+            means = fabric.all_reduce(torch.stack(window).mean(0)).tolist()  # since the last row, over the processes
+            row = {"step": step + 1, "seconds": round(state["seconds"], 2), **dict(zip(SHOWN, means, strict=False))}
             if held_out and state["step"] % interval == 0 and 2 * step > recipe.steps:
                 row["validation"] = validate(model.module, held_out, state["best"])
             state["history"].append(row)
@@ -170,21 +173,9 @@ def train_step(fabric, model, optimizer, recipe: Recipe, batch: Batch, seed: int
     return torch.stack(seen).detach()
 
 
-SHOWN = ("loss", "accuracy", "log_y", "log_c", "kl", "scale", "spread")
-
-
-def summarise(fabric, window: list[Tensor], step: int, seconds: float) -> dict[str, float]:
-    """Means over the steps since the last row and over the processes, by name."""
-    means = fabric.all_reduce(torch.stack(window).mean(0)).tolist()
-    return {"step": step, "seconds": round(seconds, 2), **dict(zip(SHOWN, means, strict=False))}
-
-
 def stop_if_lost(row: dict[str, float], recipe: Recipe) -> None:
-    """Raises Stopped where the bound is no longer a number or every image is looked at in the same places.
-
-    Args:
-        row: of the training's history.
-    """
+    """Raises Stopped where, at a row of the history, the bound is no longer a number or every image is looked at in the
+    same places."""
     if not math.isfinite(row["loss"]):
         raise Stopped(
             f"training stopped at step {row['step']}: the bound is {row['loss']} "

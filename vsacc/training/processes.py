@@ -1,8 +1,5 @@
 """One training on several devices: how many processes there are, and what each one's share of the work is.
 
-    torchrun --nproc-per-node 4 -m vsacc train --task identification --profile paper --resume
-    srun --nodes 2 --ntasks-per-node 4 --gres gpu:4 python -m vsacc train --task identification --profile paper --resume
-
 Without torchrun or srun it is one process on one device, wherever it runs: a notebook can start no others.
 
 Process r of W takes part r of every batch. The parts are equal, so the mean over processes of their gradients is the
