@@ -110,7 +110,6 @@ def _prepare(data) -> None:
 
     drawn = _add(data, "fivek-standin", "tasks.standin:prepare", "draw its stand-in", "--profile laptop")
     drawn.add_argument("--profile", type=resolve_profile, default="auto", help=PROFILE)
-    drawn.add_argument("--root", type=Path, metavar="DIR", help="the folder to write, else one of the profile's own")
 
     signs = _add(data, "speed-limits", "tasks.speed_limits:prepare", "fetch the Swedish traffic signs", "--root signs")
     signs.add_argument("--root", type=Path, metavar="DIR", help="where the files are, or go")

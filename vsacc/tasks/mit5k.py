@@ -19,10 +19,11 @@ from ..images.store_writing import Photo, check_space
 from ..local.paths import DOWNLOADS, UserError
 from . import Printed
 from .photographs import SIDE, develop_all
-from .standin import FILES, FIVEK
+from .standin import FIVEK
 
 FOLDER = DOWNLOADS / FIVEK.name
 CLASSES = tuple(FIVEK.classes)
+FILES = {"training": "train", "validation": "validation", "testing": "test"}  # of labels: split
 SITE = "https://data.csail.mit.edu/graphics/fivek/img"
 LABELS = "https://huggingface.co/datasets/yuukicammy/MIT-Adobe-FiveK/raw/main"
 LABEL_FILES = {  # name: (bytes, sha256)
@@ -46,18 +47,16 @@ TASK = FIVEK.task(
 
 
 class Record(NamedTuple):
-    """A photograph of FiveK. name: the file's stem, as a0001-jmac_DSC1459; label: place in CLASSES; licence: Adobe,
-    AdobeMIT or stand-in."""
+    """A photograph of FiveK. name: the file's stem, as a0001-jmac_DSC1459; label: place in CLASSES."""
 
     name: str
     label: int
     split: str
-    licence: str = ""
 
 
 def read_records(root: Path) -> list[Record]:
     """All photographs that the labels below ``root`` name, whether their files are there or not. A file of labels holds
-    {name: {"categories": {"subject": ...}, "license": ...}}.
+    {name: {"categories": {"subject": ...}}}.
 
     Raises UserError where one is lacking or damaged, or a name stands twice, and may be in two splits, or could lead
     out of its folder.
@@ -72,7 +71,7 @@ def read_records(root: Path) -> list[Record]:
                     raise ValueError(f"{photo} is there twice or of no class")
                 if not photo or photo.startswith(".") or set(photo) & set("/\\\0"):
                     raise ValueError(f"the name {photo!r} could lead out of the folder")
-                records[photo] = Record(photo, CLASSES.index(subject), split, entry["license"])
+                records[photo] = Record(photo, CLASSES.index(subject), split)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             raise UserError(f"{path} cannot be read ({reason}), delete it and fetch it again with {HELP}.") from error
@@ -108,10 +107,8 @@ def prepare(
     files = find_files(root, source)
     photos = [Photo(r.name, files[r.name], r.label, r.split) for r in records if r.name in files]
     made = "DNG developed by LibRaw" if source == "dng" else f"retouched by expert {source.upper()}"
-    drawn = any(record.licence == "stand-in" for record in records)
-    what = f"stand-in for {FIVEK.data}, drawn" if drawn else f"{FIVEK.data}, {made}"
     folder = root / "stores" / "-".join(filter(None, [source, str(side), only_class]))
-    left_out = develop_all(folder, photos, CLASSES, side, what, prophoto=source != "dng")
+    left_out = develop_all(folder, photos, CLASSES, side, f"{FIVEK.data}, {made}", prophoto=source != "dng")
     print(*left_out, f"{len(photos) - len(left_out)} photographs in {folder}", sep="\n")
     return 1 if failures or left_out else 0
 
@@ -120,7 +117,7 @@ def fetch_labels(root: Path) -> None:
     """Bring the three JSON files where no labels are, or what is lacking of them."""
     found = next(root.rglob("training.json"), None)
     if found and found.stat().st_size != LABEL_FILES["training.json"][0]:
-        return  # other labels than the community's, such as the stand-in's
+        return  # other labels than the community's
     folder = found.parent if found else root
     failures = download_all([Job(f"{LABELS}/{name}", folder / name, *LABEL_FILES[name]) for name in LABEL_FILES])
     if failures:
@@ -141,8 +138,6 @@ def fetch(root: Path, source: str, records: list[Record], workers: int) -> list[
     """Bring the files of ``records`` that are lacking. Raises UserError where the disk is too small for them."""
     found = find_files(root, source)
     lacking = [record for record in records if record.name not in found]
-    if any(record.licence == "stand-in" for record in lacking):
-        raise UserError(f"{root} lacks {len(lacking)} pictures of the stand-in, draw them with {HELP}-standin.")
     folder, kind = ("dng", "dng") if source == "dng" else (f"tiff16_{source}", "tif")
     check_space(root, len(lacking) * MEAN[kind])
     files = [f"{folder}/{record.name}.{kind}" for record in lacking]

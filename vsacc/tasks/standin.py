@@ -1,5 +1,4 @@
-r"""Tasks on data sets that have to be asked for, and what stands in where one is not there: drawn scenes in MIT-Adobe
-FiveK's on-disk format.
+r"""Tasks on data sets that have to be asked for, and what stands in where one is not there: drawn scenes.
 
 A scene is a dead-leaves image (Lee, Mumford and Huang 2001): opaque leaves with sizes of density r^-3 that hide each
 other, which gives the 1/f spectrum of photographs; every leaf has its own colour, shading and 1/f texture. On them lie
@@ -8,11 +7,9 @@ of six or none: it has mean zero in every cell of a 32 x 32 proxy and the same c
 class, so that proxy shows where the subject is and not what; a finer one, 64 x 64, shows both.
 
 All lengths are in sides, so at another side the scene is the same. An image is a function of (number, side, texture)
-alone and every file appears whole or not at all, so an interrupted run goes on where it stopped.
+alone.
 """
 
-import io
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -23,20 +20,18 @@ import numpy as np
 import torch
 from numpy.random import Generator, default_rng
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..images.store import MANIFEST, Store, open_store
-from ..images.store_writing import Photo, check_space
-from ..local.paths import DOWNLOADS, UserError, locked, write_atomic
+from ..images.store_writing import Photo, write_store
+from ..local.paths import DOWNLOADS, UserError
 from ..reading import Question
 from ..sampler import area_matrix
 from . import Peer, Printed, Recipe, Task, derive
-from .photographs import RECIPES, PhotoSplit, develop_all, largest_store
+from .photographs import RECIPES, PhotoSplit, largest_store
 
-FILES = {"training": "train", "validation": "validation", "testing": "test"}  # of labels: split
-VERSION, SEED = 1, 0  # of the pictures: another one is another stand-in
-FEW = 100  # pictures that are drawn before other processes have started
-STEP = 64  # between 16-bit values: ten bits hold the eight of sRGB, in half the bytes
+SPLITS = ("train", "validation", "test")
+SEED = 0  # of the pictures: another one is another stand-in
+STEP = 64  # between 16-bit values: ten bits hold the eight of sRGB
 LAYOUT, PATTERN, ORDER, IMAGE = 11, 12, 13, 14  # purposes of the random streams that derive from one seed
 
 CELLS = 32  # side of the proxy that must not tell the textures apart
@@ -65,21 +60,20 @@ class Standin(NamedTuple):
     sizes: Mapping[str, tuple[int, tuple[int, int, int]]]
 
     def open(self, profile: str) -> tuple[Store, Tensor]:
-        """A profile's store, and the boxes (N, 1, 4) of its subjects in [-1, 1] coordinates. It is drawn and developed
-        first where it is not there, while other processes that want it wait."""
-        root, (side, counts) = DOWNLOADS / f"{self.name}-standin" / profile, self.sizes[profile]
-        folder, scenes = root / "stores" / f"c-{side}", plan(self, counts)
+        """A profile's store, and the boxes (N, 1, 4) of its subjects in [-1, 1] coordinates. It is drawn first where it
+        is not there, or what is missing of it, while other processes that want it wait."""
+        side, counts = self.sizes[profile]
+        folder, scenes = DOWNLOADS / f"{self.name}-standin" / profile / "stores" / f"c-{side}", plan(self, counts)
         if not (folder / MANIFEST).exists():
-            photos = [Photo(s.name, root / s.path, s.label, FILES[s.split]) for s in scenes]
-            source = f"stand-in for {self.data}, drawn"
-            with locked(root):
-                write_standin(self, profile, root)
-                if left_out := develop_all(folder, photos, list(self.classes), side, source, prophoto=True):
-                    (folder / MANIFEST).unlink()  # else the next one would not be told
-                    raise UserError(f"the stand-in is damaged, delete {root} and draw it again: {left_out[0]}")
-        boxes = {scene.name: [subject_box(scene.seed)] for scene in scenes}
+            drawn = {Path(name): scene for name, scene in scenes.items()}
+            photos = [Photo(path.name, path, scene.label, scene.split) for path, scene in drawn.items()]
+
+            def draw(path: Path) -> np.ndarray:
+                return developed(render(drawn[path].seed, side, self.textures[drawn[path].label]))
+
+            write_store(folder, photos, list(self.classes), side, draw, f"stand-in for {self.data}, drawn")
         store = open_store(folder)
-        return store, torch.tensor([boxes[name] for name in store.names])
+        return store, torch.tensor([[subject_box(scenes[name].seed)] for name in store.names])
 
     def task(
         self,
@@ -119,36 +113,29 @@ FIVEK = Standin(
 )
 
 
-def prepare(profile: str, root: Path | None = None) -> None:
-    """Write FiveK's stand-in of a profile into ``root``, by default a folder of the profile's own."""
-    root = root or DOWNLOADS / "fivek-standin" / profile
-    with locked(root):
-        write_standin(FIVEK, profile, root)
-    print(f"the stand-in for FiveK is whole: {' + '.join(map(str, FIVEK.sizes[profile][1]))} images in {root}")
-
-
-# The files
+def prepare(profile: str) -> None:
+    """Draw FiveK's stand-in of a profile."""
+    store, _ = FIVEK.open(profile)
+    counts = " + ".join(str(store.splits.count(split)) for split in SPLITS)
+    print(f"the stand-in for FiveK is whole: {counts} images of {store.sizes[0][1]} x {store.sizes[0][0]}")
 
 
 class Scene(NamedTuple):
-    """An image: its name, its file below the folder, which of FILES names it, its seed and its class's place."""
+    """What an image shows: its seed, and the place of its class; and the split it is in."""
 
-    name: str
-    path: str
-    split: str
     seed: int
     label: int
+    split: str
 
 
-def plan(standin: Standin, counts: Sequence[int]) -> list[Scene]:
-    """The scenes of all splits: in each, the classes in their shares and in random order."""
-    rng, scenes = default_rng(derive(SEED, ORDER)), []
-    for split, count in zip(FILES, counts, strict=True):
+def plan(standin: Standin, counts: Sequence[int]) -> dict[str, Scene]:
+    """The scenes of all splits by name: in each split, the classes in their shares and in random order."""
+    rng, scenes = default_rng(derive(SEED, ORDER)), {}
+    for split, count in zip(SPLITS, counts, strict=True):
         given = quotas(count, list(standin.classes.values()))
         for label in rng.permutation(np.repeat(np.arange(len(given)), given)).tolist():
-            n = len(scenes) + 1
-            name = f"a{n:04d}-standin"
-            scenes.append(Scene(name, f"processed/tiff16_c/{name}.tif", split, derive(SEED, n, IMAGE), label))
+            number = len(scenes) + 1
+            scenes[f"a{number:04d}-standin"] = Scene(derive(SEED, number, IMAGE), label, split)
     return scenes
 
 
@@ -161,49 +148,18 @@ def quotas(count: int, frequencies: Sequence[int]) -> np.ndarray:
     return given
 
 
-def write_standin(standin: Standin, profile: str, root: Path) -> None:
-    """Write a stand-in into ``root``, or what is still missing of it, on all cores if that is much; the labels last.
-    Raises UserError where ``root`` holds anything else or is too small."""
-    from joblib import Parallel, delayed
-
-    side, counts = standin.sizes[profile]
-    note, made_from = root / "standin.json", {"version": VERSION, "side": side, "counts": list(counts), "seed": SEED}
-    text, found = json.dumps(made_from) + "\n", note.read_text() if note.exists() else ""
-    if found != text and (found or (root / "training.json").exists()):
-        raise UserError(f"{root} holds {found.strip() or standin.data} already, delete it or name another folder.")
-    write_atomic(note, text)
-    scenes = plan(standin, counts)
-    missing = [scene for scene in scenes if not (root / scene.path).exists()]
-    check_space(root, len(missing) * side**2 * 3)  # bytes a pixel, about
-    pool = Parallel(n_jobs=1 if len(missing) < FEW else -1, return_as="generator_unordered")
-    work = (delayed(write_image)(root / s.path, s.seed, side, standin.textures[s.label]) for s in missing)
-    list(tqdm(pool(work), "stand-in", len(missing), unit="image", delay=2))
-    subjects = [name.replace("None", "unknown") for name in standin.classes]  # as the community's files say
-    for split in FILES:
-        shown = {scene.name: {"subject": subjects[scene.label]} for scene in scenes if scene.split == split}
-        labels = {name: {"categories": subject, "license": "stand-in"} for name, subject in shown.items()}
-        write_atomic(root / f"{split}.json", json.dumps(labels, indent=1) + "\n")
-
-
-def write_image(path: Path, seed: int, side: int, kind: int | None) -> None:
-    import tifffile
+def developed(picture: np.ndarray) -> np.ndarray:
+    """uint8 sRGB (side, side, 3) -> (3, side, side), as it would come out of one of FiveK's 16-bit ProPhoto files."""
     from imagecodecs import cms_profile, cms_transform
 
-    from ..images.develop import PROPHOTO
+    from ..images.develop import PROPHOTO, to_srgb
 
-    profile = bytearray(cms_profile("rgb", **PROPHOTO))
-    profile[24:36] = bytes(12)  # the date of its making: the same file on every day
-    picture, profile = render(seed, side, kind), bytes(profile)
+    profile = cms_profile("rgb", **PROPHOTO)
     # From 8 bits Little CMS is right to half a STEP or so without its slow exact mode.
     spaces = {"colorspace": "rgb", "outcolorspace": "rgb"}
     deep = cms_transform(picture, cms_profile("srgb"), profile, outdtype="uint16", **spaces)
     deep = (deep.clip(max=65535 - STEP // 2) + STEP // 2) // STEP * STEP
-    file = io.BytesIO()
-    tifffile.imwrite(
-        file, deep, photometric="rgb", compression="zlib", predictor=2, rowsperstrip=64, iccprofile=profile,
-        metadata=None, software=False,
-    )  # fmt: skip
-    write_atomic(path, file.getvalue())
+    return np.ascontiguousarray(to_srgb(deep, profile).transpose(2, 0, 1))
 
 
 # The pictures

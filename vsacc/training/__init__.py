@@ -1,2 +1,2 @@
 """Runs: what one is (``jobs``), the loop (``fit``), several devices (``processes``), what is measured (``evaluation``)
-and weights that travel (``weights``). Imported from here: the core, ``local``, ``images``, ``systems`` and ``tasks``."""
+and weights that travel (``weights``). Imports the core, ``local``, ``images``, ``systems`` and ``tasks``."""
