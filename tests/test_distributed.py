@@ -52,7 +52,8 @@ def measure(model, count):
 def first_life(folder):
     """Of two processes: whole trainings, one half of another, and one that a process does not survive."""
     keep = {name: run_job(name, folder / "runs").model.state_dict() for name in ("plain", "drawing")}
-    run_job("plain", folder / "two_then_one", stop_after=4)
+    for _ in range(4):  # steps
+        run_job("plain", folder / "two_then_one", deadline=0.0)
     rank, _ = rank_and_world()
     torch.save(keep, folder / f"first-{rank}.pt")
     train.CHECKPOINT_EVERY, take_step = 0.0, train.train_step
@@ -110,7 +111,8 @@ def folder(tmp_path_factory, bank):
         return subprocess.Popen(command, cwd=CHECKOUT, env=clean | variables, stderr=subprocess.PIPE, text=True)
 
     first = start(*torchrun, __file__, "first_life")
-    run_job("plain", folder / "one_then_two", stop_after=4)  # meanwhile
+    for _ in range(4):  # steps, meanwhile
+        run_job("plain", folder / "one_then_two", deadline=0.0)
     _, told = first.communicate()
     assert first.returncode == 1 and "Signal 9 (SIGKILL)" in told, told
     with socket.socket() as free:

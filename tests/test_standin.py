@@ -173,6 +173,7 @@ def test_it_stands_in_for_the_others_too(monkeypatch, task, what, counts, data, 
         batch = find_task(task).open(split, profile="quick").take(torch.arange(size))
         assert batch.labels.bincount().tolist() == [size // classes] * classes and batch.boxes.shape == (size, 1, 4)
         seen += batch.boxes.flatten(1).tolist()
-    assert np.allclose(sorted(seen), sorted(subject_box(scene.seed) for scene in plan(what, counts).values())), "each once"
+    boxes = sorted(subject_box(scene.seed) for scene in plan(what, counts).values())
+    assert np.allclose(sorted(seen), boxes), "each once"
     protocol = find_task(task).open("test", profile="quick").protocol
     assert protocol.startswith(f"stand-in for {data}") and protocol.endswith(f"drawn, 256 x 256, {classes} classes")

@@ -58,12 +58,8 @@ def lower_bound(
 
 
 def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
-    """log p(y | x) of each image in nats, (B,).
-
-    Args:
-        logits: (B, K).
-        labels: long (B,), one of K classes; or bool (B, K), K answers of yes or no, independent given the image.
-    """
+    """log p(y | x) of each image in nats, (B,). logits: (B, K); labels: long (B,), one of K classes, or bool (B, K), K
+    answers of yes or no, independent given the image."""
     if labels.dim() == 1:
         return -F.cross_entropy(logits.float(), labels, reduction="none")
     return -F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none").sum(-1)
@@ -88,12 +84,9 @@ def agree(said: Tensor, labels: Tensor) -> Tensor:
 def score_function(reward: Tensor, log_pi: Tensor, baseline: Tensor) -> Tensor:
     """REINFORCE (Williams 1992; RAM's Eq. 9 of Mnih et al. 2014) as a value to maximise, (B,).
 
-    Its gradient is sum_t d log pi_t (R - b_t), unbiased for d E[R], and it fits b_t to R by least squares.
-
-    Args:
-        reward: R (B,), of the whole episode.
-        log_pi: (B, T), log-probability of each choice that was drawn.
-        baseline: b (B, T), what was expected before it; must not depend on the choice itself.
+    Its gradient is sum_t d log pi_t (R - b_t), unbiased for d E[R], and it fits b_t to R by least squares. reward: R
+    (B,), of the whole episode; log_pi: (B, T), log-probability of each choice that was drawn; baseline: b (B, T), what
+    was expected before it, which must not depend on the choice itself.
     """
     advantage = reward.unsqueeze(1) - baseline  # (B, T)
     return (log_pi * advantage.detach() - advantage**2).sum(1)

@@ -105,9 +105,7 @@ class AnyLikelihood(nn.Module):
 class SetLikelihood(nn.Module):
     """log p(y | o_1..T) where y is a function of one or two objects, each seen in one of the glimpses.
 
-    Args:
-        features: F.
-        labels: long (O,) or (O, O), the class of one object or of two; symmetric where there are two.
+    labels: long (O,) or (O, O), the class of one object or of two; symmetric where there are two.
     """
 
     def __init__(self, features: int, labels: Tensor):

@@ -62,18 +62,13 @@ class State(NamedTuple):
 class VRNN(nn.Module):
     """One saccade per step: :meth:`prior`, :meth:`posterior`, :meth:`where`, :meth:`decode`, :meth:`recur`.
 
-    Args:
-        channels: C of the proxy.
-        side: J, a multiple of 8.
-        widths: feature maps of the two convolutions over the proxy.
-        hidden: D.
-        posterior: "spatial", the mean place is the expectation over a softmax map of the proxy (fully
-            convolutional, moves with the image), or "dense", an MLP on [phi_c(c), h] (the authors' choice).
-        inhibition: subtract a learned multiple of ``visited`` from the map (inhibition of return); spatial only.
-        scale: (smallest, largest, largest while :meth:`widen` is at 1) s.
-        sigma: (smallest, largest) standard deviation of the posterior.
-        bright: how strongly looks start on bright places, 0 for not at all; spatial only. For images so large and so
-            empty that places between things, where all looks start otherwise, show nothing to learn from.
+    side: J, a multiple of 8, else ValueError. widths: feature maps of the convolutions over the proxy. posterior:
+    "spatial", the mean place is the expectation over a softmax map of the proxy (fully convolutional, moves with the
+    image), or "dense", an MLP on [phi_c(c), h] (the authors' choice). inhibition: subtract a learned multiple of
+    ``visited`` from the map (inhibition of return); spatial only. scale: (smallest, largest, largest while
+    :meth:`widen` is at 1) s. sigma: (smallest, largest) standard deviation of the posterior. bright: how strongly looks
+    start on bright places, 0 for not at all; spatial only: for images so large and so empty that places between things,
+    where all looks start otherwise, show nothing to learn from.
     """
 
     def __init__(
@@ -132,11 +127,8 @@ class VRNN(nn.Module):
 
     def observe(self, proxy: Tensor) -> Features:
         """phi_c: proxy (B, C, J, J) in [0, 1] -> :class:`Features`; the proxy is constant, so once per image."""
-        features = self.encode(proxy * 2 - 1)
-        shown = (
-            light(proxy) if self.bright is not None else proxy.new_zeros(()).expand(len(proxy), *self.grid.shape[:2])
-        )
-        return Features(features, self.summary(features), shown)
+        features, dark = self.encode(proxy * 2 - 1), proxy.new_zeros(()).expand(len(proxy), *self.grid.shape[:2])
+        return Features(features, self.summary(features), dark if self.bright is None else light(proxy))
 
     def start(self, batch: int) -> State:
         """h_0 = 0."""

@@ -34,11 +34,8 @@ def bilinear_matrix(pixels: int, side: int, device: torch.device) -> Tensor:
 
 def render(side: int, sprites: Tensor, corners: Tensor) -> Pyramid:
     """What :func:`vsacc.sampler.build_pyramid` makes of black canvases with sprites on them, uint8 (B, 1, side, side),
-    from the pixels near a sprite alone.
-
-    Args:
-        sprites: uint8 (B, D, 28, 28), pasted one after the other: a later one replaces all pixels that it covers.
-        corners: long (B, D, 2), (row, column) of each sprite's upper left pixel.
+    from the pixels near a sprite alone. sprites: uint8 (B, D, 28, 28), pasted one after the other: a later one replaces
+    all pixels that it covers. corners: long (B, D, 2), (row, column) of each sprite's upper left pixel.
     """
     sizes = pyramid_sizes(side, side)
     flat = torch.zeros(len(sprites), sum(h * w for h, w in sizes), dtype=torch.uint8, device=sprites.device)

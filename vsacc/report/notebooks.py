@@ -45,11 +45,8 @@ def execute(path: Path, parameters: dict, profile: str, reports: Path) -> Notebo
     """Run a notebook in a kernel of its own, in the notebooks' folder; returns it scrubbed, up to a failure.
 
     Its ``metadata.vsacc`` has the "profile", the "seconds" it took, and what went wrong in one line, "error", or None.
-
-    Args:
-        parameters: written into the notebook below its ``parameters`` cell.
-        profile: what ``profile = "auto"`` means there; also sets the time a cell may take.
-        reports: absolute folder for the record the notebook writes.
+    parameters: written below its ``parameters`` cell. profile: what ``profile = "auto"`` means there; also sets the
+    time a cell may take. reports: absolute folder for the record that the notebook writes.
     """
     start, error, before = time.monotonic(), None, dict(os.environ)
     # papermill has no argument for the environment of a kernel

@@ -104,23 +104,3 @@ def table(rows: list[dict], key: str, value: str = "accuracy", unit: float = 100
             cells[row[key]] += f" ({number(row['low'], unit)} to {number(row['high'], unit)})"
     told = [[task, f"`{model}`", *cells.values()] for (task, model), cells in lines.items()]
     return markdown(["task", "system", *map(str, places)], told, left=2)
-
-
-def front(sides: list[dict], seconds: list[dict]) -> list[str]:
-    """At the smallest and the largest side of each task: whom nobody beats in both time and accuracy."""
-    ms, said = {(row["task"], row["model"], row["side"]): 1e3 * row["seconds"] for row in seconds}, []
-    for task, side in dict.fromkeys((row["task"], row["side"]) for row in sides):
-        if side not in (SIDES[0], SIDES[-1]):
-            continue
-        here = [
-            (ms[task, row["model"], side], row["accuracy"], row["model"])
-            for row in sides
-            if (row["task"], row["side"]) == (task, side)
-        ]
-        best, told = 0.0, []
-        for time, accuracy, model in sorted(here):
-            if accuracy > best:
-                best = accuracy
-                told.append(f"*{model}* ({time:.3g} ms, {100 * accuracy:.1f} %)")
-        said.append(f"**{task}** at {side} x {side}: of {len(here)} systems nobody beats in both: {', '.join(told)}.")
-    return said

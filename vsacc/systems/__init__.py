@@ -69,9 +69,6 @@ class System:
         """Its configuration for a task under a profile."""
         return replace(self.sizes[profile], **self.changes.get(task, {}) | self.changes.get((task, profile), {}))
 
-    def recipe_changes(self, task: str, profile: str) -> dict[str, Any]:
-        return self.recipes.get(task, {}) | self.recipes.get((task, profile), {})
-
     def build(self, config: Any, question: Question) -> Model:
         """The model, its initial weights drawn from torch's global generator."""
         # Convolutions on a CPU are up to twice as fast with the channels last.

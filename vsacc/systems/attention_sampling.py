@@ -108,12 +108,9 @@ class AttentionSampling(Model):
 def places(drawn: Tensor, view: int, scale: float, sides: tuple[int, int], jitter: bool = False) -> Tensor:
     """Where the patches are: positions long (B, N) of an A x A view -> (B, N, 3) = (s, x, y).
 
-    A patch starts on a whole pixel of the image, as near as can be to the middle of its position: at the scale L / side
-    it shows the pixels as they are. s is the same share of both axes, as the view's cells are.
-
-    Args:
-        sides: (H, W) of the images.
-        jitter: around a random point of the position's cell instead of its middle.
+    A patch starts on a whole pixel of the image, as near as can be to the middle of its position, or with ``jitter`` to
+    a random point of its cell: at the scale L / side it shows the pixels as they are. s is the same share of both axes,
+    as the view's cells are. sides: (H, W) of the images.
     """
 
     def centre(index: Tensor, side: int) -> Tensor:
@@ -162,9 +159,6 @@ def make_reader(config: AttentionConfig) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten())
 
 
-GRADIENTS = ("exact", "reference")
-
-
 def sample(log_a: Tensor, count: int, replacement: bool, generator: Generator | None = None) -> Tensor:
     """Draw N positions of each image: log_a (B, K), log-probabilities -> long (B, N), in the order of the draws.
 
@@ -183,25 +177,19 @@ def sample(log_a: Tensor, count: int, replacement: bool, generator: Generator | 
 
 
 def expectation(features: Tensor, log_p: Tensor, replacement: bool, gradient: str = "exact") -> Tensor:
-    """Estimate F, differentiable in the features and in the attention.
+    """Estimate F, (B, F), float32 at least, differentiable in the features and in the attention.
 
-    Args:
-        features: f (B, N, F), at the positions drawn, in the order of the draws.
-        log_p: log a (B, N) there; gradients flow from here into the attention.
-        replacement: how they were drawn.
-        gradient: "exact", see above; or "reference", what the authors' code returns for draws without replacement,
+    features: f (B, N, F), at the positions drawn, in the order of the draws; log_p: log a (B, N) there, from where
+    gradients flow into the attention. gradient: "exact", see above; or "reference", what the authors' code returns for
+    draws without replacement,
 
-                d F / d a_i = 1/N ( F_i r_i / p_i + sum_{j<i} f_j - (i - 1) f_i ),  F_i the i-th term of the sum above,
+        d F / d a_i = 1/N ( F_i r_i / p_i + sum_{j<i} f_j - (i - 1) f_i ),  F_i the i-th term of the sum above,
 
-            which is biased for N > 1, the more the sharper the attention. With replacement the two are the same.
-
-    Returns:
-        (B, F), float32 at least.
-
-    Raises ValueError for another gradient.
+    which is biased for N > 1, the more the sharper the attention; with replacement the two are the same. Raises
+    ValueError for another gradient.
     """
-    if gradient not in GRADIENTS:
-        raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}, not {gradient!r}")
+    if gradient not in ("exact", "reference"):
+        raise ValueError(f"gradient must be 'exact' or 'reference', not {gradient!r}")
     with torch.autocast(features.device.type, enabled=False):  # bfloat16 has no room for 1 - sum of shares
         dtype = torch.promote_types(features.dtype, torch.float32)
         features, log_p = features.to(dtype), log_p.to(dtype)
@@ -246,22 +234,13 @@ def ordered_samples(positions: int, count: int, replacement: bool) -> Tensor:
 def probabilities(a: Tensor, samples: Tensor, replacement: bool) -> Tensor:
     """The probability of drawing each sequence from a (K,), one position after another: (S, N) -> (S,)."""
     p = a[samples]  # (S, N)
-    if replacement:
-        return p.prod(1)
-    left = 1 - (p.cumsum(1) - p)
-    return (p / left).prod(1)
+    return (p if replacement else p / (1 - before(p))).prod(1)
 
 
 def mean_estimate(logits: Tensor, features: Tensor, count: int, replacement: bool, gradient: str = "exact") -> Tensor:
-    """The expectation of :func:`expectation` over all samples, (F,).
-
-    Which sample is drawn passes no gradient on, so the gradient of this is the expectation of the estimate's gradient.
-
-    Args:
-        logits: of the attention, (K,).
-        features: f (K, F) of all positions.
-        count: N, draws.
-    """
+    """The expectation over all samples of N = ``count`` draws of :func:`expectation`, (F,), from the attention's logits
+    (K,) and the features (K, F) of all positions. Which sample is drawn passes no gradient on, so the gradient of this
+    is the expectation of the estimate's gradient."""
     samples = ordered_samples(len(logits), count, replacement)
     log_a = logits.log_softmax(0)
     estimate = expectation(features[samples], log_a[samples], replacement, gradient)  # (S, F)

@@ -32,10 +32,8 @@ class GaussianPolicy(nn.Module):
     it is the mean. A draw outside the image is moved to its border after log_pi was taken: what the world does with a
     choice leaves the score function unbiased.
 
-    Args:
-        hidden: D of the state.
-        sigma: standard deviation in the end and in the beginning of a training; equal where it is fixed, as published.
-        idle: share of a training in which the mean does not learn, because nobody can tell a good place yet.
+    sigma: standard deviation in the end and in the beginning of a training; equal where it is fixed, as published.
+    idle: share of a training in which the mean does not learn, because nobody can tell a good place yet.
     """
 
     def __init__(self, hidden: int, sigma: tuple[float, float], idle: float = 0.0):

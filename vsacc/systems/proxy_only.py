@@ -11,11 +11,7 @@ from .saccader import CHANGES, SIZES
 
 
 class ProxyOnly(Model):
-    """A convolutional classifier of the proxy c. Its sizes are a saccader's, so what it lacks are the glimpses.
-
-    Args:
-        config: ``channels``, ``proxy``, its noise and the sizes of the crop network are taken from it.
-    """
+    """A convolutional classifier of the proxy c. Its sizes are a saccader's, so what it lacks are the glimpses."""
 
     def __init__(self, config: Config, question: Question):
         super().__init__()

@@ -10,13 +10,10 @@ from .saccader import CHANGES, SIZES
 
 
 class RandomGlimpses(Reader):
-    """Looks at places that are uniform over all that keep the frame inside the image.
+    """Looks at places that are uniform over all that keep the frame inside the image, with a saccader's sizes.
 
     The frames have the largest scale that a trained saccader may use, so that chance finds as much as it can. Places
     are drawn afresh in training; in evaluation they are a function of the batch.
-
-    Args:
-        config: a saccader's; ``glimpses``, ``size``, ``scale`` and the sizes of the crop network are taken from it.
     """
 
     def __init__(self, config: Config, question: Question):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -60,16 +60,9 @@ class Batch(NamedTuple):
     objects: Tensor | None = None
 
 
-class Split(Protocol):
-    """One split of a task, its images ready for one device: all that training and evaluation know of it."""
-
-    protocol: str  # the data in words, for records, with "stand-in" in it where they are one
-
-    def draw(self, size: int, seed: int, index: int, part: slice = ALL) -> Batch:
-        """Training batch number ``index`` of the endless stream ``seed``; or a part of it, the same images."""
-
-    def fixed(self, count: int | None = None) -> Iterator[Batch]:
-        """The first ``count`` images of the fixed set that models are measured on, None for all."""
+# A split of a task, its images ready for one device, is one of the next two. ``protocol`` is the data in words, with
+# "stand-in" in it where they are one. ``draw`` is training batch number ``index`` of the endless stream ``seed``, or a
+# part of it, the same images. ``fixed`` are the first ``count`` images that models are measured on, None for all.
 
 
 class EndlessSplit:
@@ -103,6 +96,9 @@ class FiniteSplit:
             yield self.take(places)
 
 
+Split = EndlessSplit | FiniteSplit
+
+
 class Printed(NamedTuple):
     """An accuracy of the paper's Table 1, 0 .. 1. side: of its images, pixels; system: under this workbook's name;
     method: under the paper's; spread: what it prints behind +/-, whose unit it does not say, or None."""
@@ -129,7 +125,7 @@ class Task:
     """name; question: what a model must know of it to be built; channels: C of its images; recipes: by profile;
     published: what others reached; video: its images are videos.
 
-    opener: (split, device, profile) -> :class:`Split`, where split is "train", "validation" or "test" and the profile
+    opener: (split, device, profile) -> :data:`Split`, where split is "train", "validation" or "test" and the profile
     ("quick", "laptop" or "paper") sizes what has to be made first. Raises UserError where the data are neither there
     nor to be had.
     """

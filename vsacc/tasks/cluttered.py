@@ -102,11 +102,8 @@ def paste_distractors(canvas: Tensor, count: int, images: Tensor, draw: Callable
 
     draw: (high, *shape) -> a batch of random numbers below ``high``, each of the shape.
     """
-    source, cut, corner = (
-        draw(len(images), count),
-        draw(SPRITE - PATCH + 1, count, 2),
-        draw(CANVAS - PATCH + 1, count, 2),
-    )
+    source, cut = draw(len(images), count), draw(SPRITE - PATCH + 1, count, 2)
+    corner = draw(CANVAS - PATCH + 1, count, 2)
     inside = cut.unsqueeze(-1) + torch.arange(PATCH, device=images.device)  # (B, D, 2, 8), rows and columns
     paste(canvas, corner, images[source[..., None, None], inside[:, :, 0, :, None], inside[:, :, 1, None]])
 

@@ -28,12 +28,6 @@ class Evaluation(NamedTuple):
     found: Tensor | None
 
 
-def boxes_of(where: Tensor) -> Tensor:
-    """(..., 3) = (s, x, y) -> (..., 4) = (x0, y0, x1, y1)."""
-    s, centre = where[..., :1], where[..., 1:]
-    return torch.cat([centre - s, centre + s], -1)
-
-
 def centres_of(boxes: Tensor) -> Tensor:
     """(..., 4) = (x0, y0, x1, y1) -> (..., 2) = (x, y)."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2
@@ -47,7 +41,8 @@ def centre_inside(where: Tensor, boxes: Tensor) -> Tensor:
 
 def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
     """Intersection over union of each box with its best glimpse: (..., T, 3), (..., D, 4) -> (..., D)."""
-    seen, wanted = boxes_of(where)[..., None, :, :], boxes[..., :, None, :]  # (..., 1, T, 4), (..., D, 1, 4)
+    s, centre = where[..., :1], where[..., 1:]
+    seen, wanted = torch.cat([centre - s, centre + s], -1)[..., None, :, :], boxes[..., :, None, :]  # (..., D, T, 4)
     low, high = torch.maximum(seen[..., :2], wanted[..., :2]), torch.minimum(seen[..., 2:], wanted[..., 2:])
     overlap = (high - low).clamp(min=0).prod(-1)
     union = (seen[..., 2:] - seen[..., :2]).prod(-1) + (wanted[..., 2:] - wanted[..., :2]).prod(-1) - overlap
@@ -58,10 +53,8 @@ def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
 def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Evaluation:
     """The model, in evaluation mode, on the batches of a split's fixed set.
 
-    Of several processes all must call; they take the batches in turn, and each returns what was seen by all.
-
-    Args:
-        options: for the model (``glimpses=4`` looks four times, ``policy`` says where).
+    options: for the model (``glimpses=4`` looks four times, ``policy`` says where). Of several processes all must call;
+    they take the batches in turn, and each returns what was seen by all.
     """
     training, (rank, world) = model.training, rank_and_world()
     model.eval()

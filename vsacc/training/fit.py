@@ -68,7 +68,6 @@ def fit(
     resume: bool = True,
     progress: bool = True,
     precision: str | None = None,
-    stop_after: int | None = None,
     deadline: float = math.inf,
 ) -> Run:
     """Train, on a GPU where there is one, with a checkpoint about every minute under data/runs/<job>.
@@ -79,8 +78,7 @@ def fit(
         resume: go on from the job's checkpoint (a finished job returns at once); False starts afresh.
         progress: show a bar.
         precision: Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU.
-        stop_after: leave after this step, with a checkpoint, to go on later.
-        deadline: likewise, when time.monotonic() is past this at a row of the history.
+        deadline: leave with a checkpoint, to go on later, when time.monotonic() is past this at a row of the history.
 
     Raises Stopped, a UserError, when the bound is no longer a number or every image is looked at in the same places.
     """
@@ -105,15 +103,14 @@ def fit(
     window: list[Tensor] = []
     bar = tqdm(total=recipe.steps, initial=state["step"], desc=job.task, disable=not progress or fabric.global_rank > 0)
     model.train()
-    last = recipe.steps if stop_after is None else min(stop_after, recipe.steps)
-    while state["step"] < last:
+    while state["step"] < recipe.steps:
         step = state["step"]
         batch = data.draw(recipe.batch, job.seed, step, part)
         window.append(train_step(fabric, model, optimizer, recipe, batch, job.seed, step))
         state["step"] = step + 1
         bar.update()
         state["seconds"] = before + time.monotonic() - started
-        if state["step"] % every == 0 or state["step"] == last:
+        if state["step"] % every == 0 or state["step"] == recipe.steps:
             means = fabric.all_reduce(torch.stack(window).mean(0)).tolist()  # since the last row, over the processes
             row = {"step": step + 1, "seconds": round(state["seconds"], 2), **dict(zip(SHOWN, means, strict=False))}
             if held_out and state["step"] % interval == 0 and 2 * step > recipe.steps:
@@ -124,7 +121,7 @@ def fit(
             stop_if_lost(row, recipe)
             now = time.monotonic()
             late, due = fabric.broadcast((now > deadline, now - saved > CHECKPOINT_EVERY))  # process 0 decides for all
-            if late or due or state["step"] == last:
+            if late or due or state["step"] == recipe.steps:
                 write_checkpoint(fabric, checkpoint, state)
                 saved = time.monotonic()
             if late:
@@ -203,9 +200,7 @@ def read_checkpoint(fabric, path: Path, state: dict) -> dict:
         fabric.load(path, state, weights_only=True)
     except Exception as error:  # a checkpoint of another version or a broken disk: torch raises many kinds
         reason = " ".join(str(error).split())[:120]
-        raise UserError(
-            f"the checkpoint of {path.parent.name} cannot be read ({reason}), start without resume."
-        ) from None
+        raise UserError(f"the checkpoint in {path.parent} cannot be read ({reason}), delete that folder.") from None
     return {key: state[key] for key in ("step", "seconds", "history", "best", "made")}
 
 

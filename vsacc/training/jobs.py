@@ -49,8 +49,8 @@ def make_job(
         raise UserError(f"{refusal}, choose another task than {task} or another system.")
     kind = task.partition(":")[0]  # a fold, or a folder, is learned as its data set is
     sizes = replace(system.configure(kind, profile), **{"channels": learned.channels} | (config or {}))
-    training = replace(learned.recipes[profile], **system.recipe_changes(kind, profile) | (recipe or {}))
-    return Job(task, model, profile, seed, sizes, training)
+    changed = system.recipes.get(kind, {}) | system.recipes.get((kind, profile), {}) | (recipe or {})
+    return Job(task, model, profile, seed, sizes, replace(learned.recipes[profile], **changed))
 
 
 def build(job: Job) -> Model:

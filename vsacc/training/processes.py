@@ -41,10 +41,8 @@ def processes_and_nodes() -> tuple[int, int]:
 def launch(precision: str | None = None):
     """A Fabric that has joined the other processes, if there are any; on a GPU each where there is one.
 
-    Args:
-        precision: Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU.
-
-    Raises UserError where this node has fewer GPUs than processes.
+    precision: Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU. Raises UserError where this node
+    has fewer GPUs than processes.
     """
     from lightning_fabric import Fabric  # here, see above
 

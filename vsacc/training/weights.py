@@ -57,12 +57,9 @@ def load(name: str | Path) -> Model:
     """A trained model in evaluation, ready to look, in its own precision whatever the file's.
 
     Its ``card`` says what it is and how it did, ``classes`` are the names of its classes, ``task`` is what it learned,
-    ``many`` whether it is asked questions of yes or no.
-
-    Args:
-        name: of weights that come with vsacc, such as "one_digit-laptop-seed0", or the path of a .safetensors file.
-
-    Raises UserError where there is none such, or card, file and this version do not agree.
+    ``many`` whether it is asked questions of yes or no. name: of weights that come with vsacc, such as
+    "one_digit-laptop-seed0", or the path of a .safetensors file. Raises UserError where there is none such, or card,
+    file and this version do not agree.
     """
     from safetensors import SafetensorError  # here: a machine for training need not have it
     from safetensors.torch import load as parse
@@ -80,8 +77,6 @@ def load(name: str | Path) -> Model:
         model.load_state_dict(parse(path.read_bytes()))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{path.name} does not hold this model's weights ({reason}), fetch it again or retrain."
-        ) from None
+        raise UserError(f"{path.name} does not hold this model's weights ({reason}), fetch it again.") from None
     model.card, model.task, model.classes, model.many = card, card["task"], question.classes, question.many
     return model.eval()
