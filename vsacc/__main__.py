@@ -5,6 +5,7 @@ option, and whatever the user can mend, ends with exit code 2 and one sentence o
 """
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +19,9 @@ PROFILE = "quick, laptop, paper, or auto: VSACC_PROFILE, else paper where CUDA i
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code."""
+    # Else torch's threads spin while they wait for each other: beside another busy program, a step takes many times as
+    # long. torch reads it when it is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = _parser()
     try:
         options = parser.parse_args(arguments)
