@@ -17,7 +17,7 @@ from vsacc.systems.noise import Corruption
 from vsacc.training.jobs import build, make_job
 
 FIVE = Question(torch.arange(5), tuple("abcde"))
-TINY = AttentionConfig(size=8, view=4, features=6, crop_widths=(8, 8))
+TINY = AttentionConfig(size=8, scale=8 / 64, view=4, features=6, crop_widths=(8, 8))
 IMAGES = noise(3, 1, 64, 64)
 SCHEMES = pytest.mark.parametrize("replacement", [False, True])
 GRADIENTS = pytest.mark.parametrize("gradient", ["exact", "reference"])
@@ -161,7 +161,8 @@ def test_bright_attention_starts_on_what_is_bright():
 def test_the_attention_learns_where_the_answer_is(gradient):
     """A square of stripes, this way or that, somewhere on black: only a patch that shows it can tell which."""
     torch.manual_seed(0)
-    config = AttentionConfig(size=8, view=4, glimpses=2, features=16, crop_widths=(8,), gradient=gradient)
+    sizes = dict(size=8, scale=8 / 32, view=4, glimpses=2, features=16, crop_widths=(8,))
+    config = AttentionConfig(**sizes, gradient=gradient)
     model = AttentionSampling(config, Question(torch.arange(2), ("down", "across")))
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
 
@@ -187,7 +188,7 @@ def test_the_published_sizes():
     """Of megapixel MNIST, where their model was published."""
     config = make_job("megapixel", "paper", "attention_sampling").config
     assert (config.view, config.size, config.glimpses, config.reader, config.features) == (180, 50, 10, "published", 32)
-    assert (config.scale, config.jitter, config.replacement, config.entropy) == (0.0, False, False, 1e-4)
+    assert (config.scale, config.jitter, config.replacement, config.entropy) == (50 / 1500, False, False, 1e-4)
     for profile in ("quick", "laptop", "paper"):
         assert build(make_job("identification", profile, "attention_sampling"))(IMAGES).logits.shape == (3, 55)
 

@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import plain_digits
+from conftest import noise, plain_digits
 from vsacc import systems, tasks
 from vsacc.figures import explorer as pictures
 from vsacc.local.paths import UserError
 from vsacc.look.explorer import Explorer, FixedTest
 from vsacc.saccader import Output
+from vsacc.sampler import build_pyramid, glimpse
 from vsacc.studies.plan import Planned
 from vsacc.studies.table1 import by_task, group
 from vsacc.training.evaluation import evaluate
@@ -42,7 +43,7 @@ def small(tmp_path_factory):
     patch.setattr(megapixel, "MULTI", megapixel.megapixel("multi", replace(easy, label="multi")), raising=False)
     rng = np.random.default_rng(0)
     for number, name in enumerate(["cat", "dog"] * 6):
-        path = folder / ("train", "test")[number > 7] / name / f"{number}.png"
+        path = folder / ("train", "validation", "test")[number // 4] / name / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(256, size=(70, 90, 3), dtype=np.uint8)).save(path)
     patch.setattr("vsacc.tasks.photographs.SIDE", 128)
@@ -84,6 +85,28 @@ def test_every_system_on_every_task(system, task, small):
         assert np.allclose(look.posterior.sum(-1), 1, atol=1e-5)
     figure = pictures.steps(explorer.pictures[0], look, learned.question.classes, len(look.posterior))  # one figure
     assert isinstance(figure, matplotlib.figure.Figure)
+
+
+@pytest.mark.parametrize("side", [1500, 2528])
+@pytest.mark.parametrize("system", [*systems.all_systems(), "dense"])
+def test_autocast_moves_no_glimpse(system, side):
+    """Under bfloat16 a model's places are float32, and what it reads there is what float64 reads, to a grey level."""
+    config = {"posterior": "dense"} if system == "dense" else {}
+    job = make_job("one_digit", "quick", system.replace("dense", "saccader"), config=config)
+    if system.startswith("resnet18"):
+        assert not hasattr(job.config, "glimpses")  # it has no places
+        return
+    pyramid, model = build_pyramid(noise(2, 1, side, side)), build(job)
+    for training in (True, False):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            output = model.train(training)(pyramid)
+        if output.where is None:
+            assert system == "proxy_only"
+            continue
+        assert output.where.dtype == torch.float32
+        exact = glimpse(pyramid, output.where.double(), output.glimpses.shape[-1])
+        if output.glimpses.shape == exact.shape:
+            torch.testing.assert_close(output.glimpses.double(), exact, atol=1 / 255, rtol=0)
 
 
 SYSTEM = '''

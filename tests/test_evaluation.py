@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vsacc.saccader import Output
 from vsacc.tasks import TEST_SEED, Batch, open_split
-from vsacc.training.evaluation import best_iou, centre_inside, centres_of, evaluate, spread, wilson
+from vsacc.training.evaluation import best_iou, calibration_error, centre_inside, centres_of, evaluate, spread, wilson
 
 WHERE = torch.tensor([[[0.2, 0.0, 0.0], [0.1, 0.5, 0.5]]])  # boxes [-.2, .2]^2 and [.4, .6]^2
 
@@ -63,6 +63,21 @@ def test_of_many_questions_all_must_be_answered_rightly():
     model.forward = lambda images: Output(logits, None, None, {})
     scores = evaluate(model, [Batch(None, labels, None)])
     assert scores.accuracy == pytest.approx(1 / 3) and scores.predictions.equal(logits > 0)
+
+
+def test_calibration_error_is_the_mean_gap_of_its_bins():
+    """Against a loop over the bins; and of an oracle of its own chances, 0 but for the draw."""
+    torch.manual_seed(0)
+    confidence, drawn = torch.rand(4000), torch.rand(4000)
+    for right in (drawn < confidence, drawn < confidence**2):
+        expected = 0.0
+        for k in range(15):
+            here = (confidence > k / 15) & (confidence <= (k + 1) / 15)
+            expected += (right[here].float().mean() - confidence[here].mean()).abs() * here.sum() / 4000
+        assert calibration_error(confidence, right) == pytest.approx(float(expected), abs=1e-6)
+    assert calibration_error(confidence, drawn < confidence) < 0.03 < 0.1 < calibration_error(confidence, right)
+    assert calibration_error(torch.ones(4), torch.tensor([True, True, False, True])) == pytest.approx(0.25)
+    assert calibration_error(torch.full((2, 2), 0.5), torch.tensor([[True, False], [False, True]])) == 0
 
 
 @pytest.mark.parametrize(("right", "total"), [(37, 50), (0, 20), (240, 240)])

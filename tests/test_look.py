@@ -98,8 +98,8 @@ def test_the_picture_of_a_wide_image_is_wide(look, monkeypatch):
         (["photo.png"], {"weights": "huge"}, r"huge\.safetensors has no card huge\.json"),
         (["photo.png"], {"out": "a.jpg"}, r"the picture is a PNG file, give --out a\.png"),
         (["photo.png"], {"out": "photo.png/a.png"}, "cannot be written"),
-        (["photo.png"], {"out": "./photo.png"}, r"photo\.png is the image itself and would be lost"),
-        (["photo.png"], {"out": "same.png"}, r"same\.png is the image itself and would be lost"),
+        (["photo.png"], {"out": "./photo.png"}, r"photo\.png is not an earlier picture of where a model looked"),
+        (["photo.png"], {"out": "same.png"}, r"same\.png is not an earlier picture of where a model looked"),
         (["photo.png", "same.png"], {"out": "a.png"}, "the picture of one image, name one instead of 2"),
     ],
 )

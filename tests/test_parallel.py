@@ -7,7 +7,7 @@ from lightning_fabric.plugins.environments import SLURMEnvironment
 from vsacc.local.paths import UserError
 from vsacc.tasks import FiniteSplit, derive
 from vsacc.training import fit as train
-from vsacc.training.processes import launch, part_of, processes_and_nodes
+from vsacc.training.processes import device, launch, part_of, processes_and_nodes
 
 
 def torchrun(local, world):
@@ -88,3 +88,20 @@ def test_what_cannot_be_is_one_sentence(monkeypatch, variables, sentence):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match=sentence):
         launch()
+
+
+def test_a_notebook_of_a_job_of_many_tasks_is_one_process(monkeypatch):
+    """Its kernel sees SLURM's variables of the whole job, and no srun has started it."""
+    alone = {"SLURM_NTASKS": "4", "SLURM_NODELIST": "localhost", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+    for name, value in (slurm(4, 1) | alone).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SLURM_STEP_ID")
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
+    assert launch().world_size == 1
+
+
+def test_one_rule_for_the_device(monkeypatch):
+    """Training does not go where notebooks and commands do not: Apple's GPU stays unused."""
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    monkeypatch.setattr("lightning_fabric.accelerators.mps.MPSAccelerator.is_available", lambda: True)
+    assert launch().device.type == device() == "cpu"

@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 
 from vsacc.local import paths
-from vsacc.local.paths import UserError, check_writable, locked, resolve_profile, write_atomic
+from vsacc.local.paths import UserError, check_writable, locked, resolve_flag, resolve_profile, write_atomic
 
 SOURCE = Path(paths.__file__)
 
@@ -131,3 +131,15 @@ def test_several_processes_meet_in_one_folder(tmp_path, work, left):
         assert list(pool.map(work, [tmp_path] * 4)) == [None] * 4
     assert set(os.listdir(tmp_path)) == left
     assert "number" not in left or (tmp_path / "number").read_text() == "400"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [(True, True), (False, False), ("false", False), ("True", True), ("0", False)]
+)
+def test_a_flag_is_what_it_says(given, meant):
+    assert resolve_flag(given) is meant
+
+
+def test_a_flag_that_says_nothing_is_one_sentence():
+    with pytest.raises(UserError, match="'maybe' is neither true nor false, give one of them"):
+        resolve_flag("maybe")

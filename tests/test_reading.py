@@ -85,8 +85,18 @@ def test_however_sure_the_odds_are_finite(score):
 
 
 def test_no_likelihood_underflows():
-    """However sure of a wrong class, the logarithm of the right one is a number."""
-    assert SetLikelihood(2, PAIR)(torch.full((1, 2, 2), 1e4)).isfinite().all()
+    """However sure of a wrong class, the logarithm of the right one is a number, and its slope that of cross-entropy:
+    1 on the scores of what was said and not on those of the truth."""
+    likelihood = SetLikelihood(2, PAIR)
+    assert likelihood(torch.full((1, 2, 2), 1e4)).isfinite().all()
+    with torch.no_grad():
+        likelihood.read.weight.copy_(torch.eye(11, 2))
+        likelihood.read.bias.zero_()
+    features = torch.tensor([[[100.0, 0.0], [100.0, 0.0]]], requires_grad=True)  # an object of kind 0 in both glimpses
+    log_y = likelihood(features)[0, PAIR[1, 1]]
+    (slope,) = torch.autograd.grad(log_y, features)
+    assert log_y < -150
+    torch.testing.assert_close(slope, torch.tensor([[[-1.0, 1.0], [-1.0, 1.0]]]), atol=1e-4, rtol=0)
 
 
 def test_a_likelihood_fits_its_question():

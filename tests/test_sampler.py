@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from conftest import noise
 from vsacc.images.canvases import upscale
 from vsacc.sampler import Pyramid, area_matrix, build_pyramid, glimpse, halve, proxy
+from vsacc.studies.measure import peak_bytes
 
 RAMP = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
 
@@ -142,3 +143,35 @@ def test_what_does_not_fit_is_refused():
         glimpse(RAMP.float(), torch.ones(1, 3), 2)
     with pytest.raises(ValueError, match=r"where must be \(1, 3\)"):
         glimpse(RAMP, torch.ones(2, 3), 2)
+
+
+@pytest.mark.parametrize("side", [100, 1500, 2528])
+def test_nothing_is_rounded_to_bfloat16(side):
+    """Places that come in bfloat16 are read where they say; a proxy has all its grey levels."""
+    pyramid = build_pyramid(noise(1, 1, side, side))
+    where = torch.tensor([[[0.0137, 0.7131, -0.4173], [0.31, 0.11, 0.23]]])
+    with torch.autocast("cpu", torch.bfloat16):
+        for given in (where, where.bfloat16()):
+            seen = glimpse(pyramid, given, 32)
+            assert seen.dtype == torch.float32
+            torch.testing.assert_close(seen.double(), glimpse(pyramid, given.double(), 32), atol=1 / 255, rtol=0)
+        seen = proxy(pyramid)
+    assert seen.dtype == torch.float32
+    torch.testing.assert_close(seen, proxy(pyramid), atol=1e-6, rtol=0)
+
+
+def test_a_pyramid_costs_its_own_memory_and_little_more():
+    for shape in ((1, 3, 2048, 2048), (1, 1, 2529, 2527)):
+        images = noise(*shape)
+        assert peak_bytes(lambda images=images: build_pyramid(images)) <= 1.4 * images.nbytes
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (37, 81), (90, 35)])
+@pytest.mark.parametrize("strip", [1, 500, 2**18])
+def test_a_pyramid_is_its_halves_however_it_is_cut(monkeypatch, shape, strip):
+    monkeypatch.setattr("vsacc.sampler.STRIP", strip)
+    images = noise(2, 3, *shape)
+    pyramid = build_pyramid(images, smallest=8)
+    for index in range(len(pyramid.sizes)):
+        assert torch.equal(pyramid.level(index), images)
+        images = halve(images)

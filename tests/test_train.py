@@ -1,9 +1,13 @@
 """Training: it learns, resumes bit-equal, and stops with a sentence when it cannot end well."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from conftest import fingerprint
 from vsacc.__main__ import main
@@ -80,6 +84,8 @@ def test_collapse_stops_the_training():
     row = {"step": 4500, "loss": 1.0, "spread": 0.03, "scale": 0.4, "log_y": -1.0, "log_c": -1.0, "kl": 1.0}
     with pytest.raises(train.Stopped, match=r"looked at in the same places \(spread 0.030, mean scale 0.40\)"):
         stop_if_lost(row, recipe)
+    with pytest.raises(train.Stopped):
+        stop_if_lost(row | {"step": 450}, Recipe(steps=500))  # a short training's too
     stop_if_lost(row | {"step": 500}, recipe)  # early on this is normal
     stop_if_lost(row | {"spread": 0.3}, recipe)
 
@@ -119,7 +125,9 @@ def test_command_writes_result_and_weights(monkeypatch, tmp_path, capsys):
     assert wanted <= row.keys() and (row["seed"], row["steps"]) == (3, 2)
     assert 0 <= row["test_accuracy"] <= 1
     assert out.with_suffix(".safetensors").exists()
-    assert "test_accuracy" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "validation_accuracy" in told and "test_accuracy" not in told  # a choice may rest on what is told
+    assert 0 <= row["validation_accuracy"] <= 1 and 0 <= row["ece"] <= 1
 
 
 @pytest.mark.parametrize(
@@ -143,7 +151,7 @@ def test_what_cannot_be_is_found_before_training(monkeypatch, tmp_path, capsys, 
 
 def test_the_best_validated_weights_are_kept(monkeypatch):
     """Accuracies 0.2, 0.9, 0.9, 0.1 are seen at steps 12, 14, 16, 18 of 20: the weights of step 16 come back."""
-    job, seen = tiny_job(20, validations=10), []
+    job, seen = tiny_job(20, validations=5), []
 
     def evaluation(model, batches):
         seen.append(fingerprint(model))
@@ -154,3 +162,87 @@ def test_the_best_validated_weights_are_kept(monkeypatch):
     validated = {row["step"]: row["validation"] for row in run.history if "validation" in row}
     assert validated == {12: 0.2, 14: 0.9, 16: 0.9, 18: 0.1, 20: 0.1}
     assert seen[1] != seen[2] == found == trained(job, resume=True)[1]  # and after a resume
+
+
+@pytest.mark.parametrize("steps, validations", [(20, 10), (23, 4), (7, 3), (250, 10)])
+def test_validations_are_as_many_as_asked_for_evenly_over_the_second_half(monkeypatch, steps, validations):
+    monkeypatch.setattr(train, "evaluate", lambda *_: SimpleNamespace(accuracy=0.5))
+    monkeypatch.setattr(train, "train_step", lambda *_: torch.zeros(7))
+    history = trained(tiny_job(steps, validations=validations))[0].history
+    found = [row["step"] for row in history if "validation" in row]
+    assert len(found) == validations and found[0] > steps / 2 and found[-1] == steps
+    gaps = {later - earlier for earlier, later in zip([steps - steps // 2 - steps % 2, *found], found, strict=False)}
+    assert max(gaps) - min(gaps) <= 1
+
+
+@pytest.mark.parametrize("system", ["saccader", "attention_sampling", "ram", "proxy_only"])
+def test_batches_of_one_image_train_and_are_written(tmp_path, system):
+    job = make_job("one_digit", "quick", system, recipe={"steps": 2, "batch": 1, "evaluated": 100})
+    row = train.result(fit(job, progress=False))
+    assert json.loads(json.dumps(row, allow_nan=False))["steps"] == 2
+
+
+def test_a_run_is_for_one_process_at_a_time(runs):
+    """Four processes that start the same run at the same instant: one trains, the others open what it left."""
+    code = f"""
+import pathlib, torch
+from conftest import fingerprint, plain_digits
+from vsacc.tasks import cluttered
+from vsacc.training import fit as train
+import test_train
+cluttered.load_digits = lambda split: plain_digits()
+train.RUNS = pathlib.Path({str(runs)!r})
+made = []
+step = train.train_step
+train.train_step = lambda *given: made.append(0) or step(*given)
+run, found = test_train.trained(test_train.tiny_job(5), resume=True)
+print(len(made), found)
+"""
+    start = [sys.executable, "-c", code]
+    four = [subprocess.Popen(start, stdout=subprocess.PIPE, cwd=Path(__file__).parent, text=True) for _ in range(4)]
+    told = sorted(process.communicate()[0].split() for process in four)
+    assert [steps for steps, _ in told] == ["0", "0", "0", "5"] and len({found for _, found in told}) == 1
+
+
+def test_a_folder_without_room_is_found_before_the_first_step(runs, monkeypatch):
+    monkeypatch.setattr(train, "train_step", None)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match=r"has room for 0\.0 MB of .* make room or set VSACC_DATA"):
+        trained(tiny_job(2))
+    runs.rename(runs.with_name("gone"))
+    runs.write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        trained(tiny_job(2))
+
+
+def test_a_disk_that_fills_up_is_one_sentence(monkeypatch):
+    def full(self, path, state):
+        raise RuntimeError("[enforce fail] unexpected pos 64 vs 0")
+
+    monkeypatch.setattr("lightning_fabric.Fabric.save", full)
+    with pytest.raises(UserError, match=r"the checkpoint .* cannot be written \(.* make room and start again"):
+        trained(tiny_job(2))
+
+
+@pytest.mark.parametrize("there", ["other.json", "note.json", "folder.json", "name.txt"])
+def test_out_loses_nothing(monkeypatch, tmp_path, capsys, there):
+    monkeypatch.setattr(train, "make_job", lambda task, profile, system, seed: tiny_job(1, int(seed)))
+    out = tmp_path / there
+    if there == "other.json":
+        assert not run_command(["--task", "one_digit", "--seed", 3, "--out", out])
+        assert not run_command(["--task", "one_digit", "--seed", 3, "--out", out])  # the same again
+    elif there == "folder.json":
+        out.mkdir()
+    else:
+        out.write_text("shopping")
+    before = out.is_dir() or out.read_bytes()
+    monkeypatch.setattr(train, "fit", None)
+    capsys.readouterr()
+    assert run_command(["--task", "one_digit", "--seed", 4, "--out", out]) == 2
+    assert (out.is_dir() or out.read_bytes()) == before and capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("seed", ["-1", "99999999999999999999", "abc", "1.5"])
+def test_a_seed_that_is_none_is_one_sentence(capsys, seed):
+    assert run_command(["--task", "one_digit", f"--seed={seed}"]) == 2
+    assert capsys.readouterr().err == f"vsacc: seed '{seed}' is not a whole number from 0 to 4294967295, give one.\n"

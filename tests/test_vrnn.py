@@ -133,3 +133,13 @@ def test_places_keep_their_precision_under_autocast(proxy):
         share = vrnn.attend(features, state)
     expected = torch.einsum("bij,ijk->bk", share.double(), vrnn.grid.double())
     torch.testing.assert_close(place.double(), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("posterior", ["spatial", "dense"])
+def test_a_place_may_lie_between_those_that_bfloat16_has(proxy, posterior):
+    vrnn = VRNN(posterior=posterior)
+    with torch.autocast("cpu", torch.bfloat16):
+        features, state = vrnn.observe(proxy), vrnn.start(6)
+        choices = [vrnn.posterior(features, state), vrnn.prior(state._replace(hidden=torch.rand(6, 128)))]
+    for value in (part for choice in choices for part in choice):
+        assert value.dtype == torch.float32 and not torch.equal(value, value.bfloat16().float())

@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # Else torch's threads spin while they wait for each other: beside another busy program, a step takes many times as
     # long. torch reads it when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     parser = _parser()
     try:
         options = parser.parse_args(arguments)
@@ -31,6 +33,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(options.run(options))
     except UserError as error:
         parser.exit(2, f"vsacc: {error}\n")
+    except BrokenPipeError:  # of "vsacc ... | head"; Python would complain once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         parser.exit(130, "vsacc: stopped.\n")
 
@@ -50,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--photographs", metavar="DIR", help="learn a folder of photographs, a folder in it for a class")
     train.add_argument("--system", default="saccader", help="who learns it; saccader unless given")
     train.add_argument("--profile", default="auto", help=PROFILE)
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", default=0)
     _out(train, "a .json for the result, the card of the weights beside it", "FILE.json")
     train.add_argument("--resume", action="store_true", help="go on from where an interrupted run stopped")
 
@@ -80,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     ablation = _add(commands, "ablation", "studies.ablation", "train a task with one choice changed at a time", "")
     ablation.add_argument("--task", default="one_digit")
     ablation.add_argument("--profile", default="laptop", help=PROFILE)
-    ablation.add_argument("--seed", type=int, default=0)
+    ablation.add_argument("--seed", default=0)
     _out(ablation, "a .json for the rows; reports/ablation.json unless given", "FILE.json")
 
     budget = _add(commands, "budget", "studies.budget", "accuracy of the weights against glimpses and size", "")

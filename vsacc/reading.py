@@ -115,12 +115,15 @@ class SetLikelihood(nn.Module):
         self.objects, self.classes = labels.dim(), int(labels.max()) + 1
         self.kinds = len(labels)
         self.read = nn.Linear(features, self.kinds + 1)
-        member = torch.nn.functional.one_hot(labels.flatten(), self.classes).float()
-        self.register_buffer("member", member, persistent=False)  # (O or O * O, K)
+        member = labels.flatten() == torch.arange(self.classes).unsqueeze(1)  # (K, O or O * O)
+        fill, index = torch.sort(~member, stable=True)  # what makes a class of it comes first in its row
+        most = int(member.sum(1).max())  # M
+        self.register_buffer("index", index[:, :most], persistent=False)  # (K, M)
+        self.register_buffer("fill", fill[:, :most], persistent=False)  # where a class is made of fewer
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, F) -> log-probabilities (B, K)."""
-        scores = self.read(features).to(self.member.dtype)  # out of bfloat16, where there is autocast
+        scores = self.read(features).to(self.read.weight.dtype)  # out of bfloat16, where there is autocast
         seen, gate = scores[..., :-1].log_softmax(-1), scores[..., -1]  # (B, T, O), (B, T)
         if self.objects == 1:
             joint = seen  # (B, T, O)
@@ -132,9 +135,8 @@ class SetLikelihood(nn.Module):
             joint = (seen[:, first, :, None] + seen[:, second, None, :]).flatten(2)  # (B, pairs, O * O)
             gate = gate[:, first] + gate[:, second]  # (B, pairs)
         objects = torch.logsumexp(joint + gate.log_softmax(-1).unsqueeze(-1), 1)  # (B, O or O * O)
-        peak = objects.amax(-1, keepdim=True).detach()
-        with torch.autocast(objects.device.type, enabled=False):  # bfloat16 cannot tell 0.999 from 1
-            return ((objects - peak).exp() @ self.member).clamp(min=1e-30).log() + peak
+        # Logarithms all the way: a class of probability e^-100 still has a slope to come back by.
+        return torch.logsumexp(objects[:, self.index].masked_fill(self.fill, -torch.inf), -1)
 
 
 def make_likelihood(kind: str, features: int, question: Question) -> nn.Module:

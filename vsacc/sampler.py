@@ -6,7 +6,7 @@ Convention
                 in coordinates where the image is [-1, 1] on each axis; x runs right, y runs down; s > 0.
     sampling    bilinear at pixel centres (``align_corners=False``), border pixels repeated outside.
     size        side L of the square glimpse, in pixels.
-    values      float in [0, 1], in the dtype of ``where``; differentiable in s, x and y.
+    values      float in [0, 1], in the dtype of ``where``, float32 at least; differentiable in s, x and y.
 
 A glimpse coarser than the image's pixels would alias. It therefore reads two neighbouring levels of a mip
 pyramid (2 x 2 box averages, Williams 1983) at level = log2(s * side / L) and blends them, which keeps s
@@ -18,6 +18,8 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+STRIP = 2**17  # pixels that are averaged at once
 
 
 class Pyramid(NamedTuple):
@@ -67,28 +69,37 @@ class Images(Protocol):
     def prefetch(self, where: Tensor, size: int) -> None: ...
 
 
-def halve(images: Tensor) -> Tensor:
-    """2 x 2 box average, rounded: uint8 (B, C, H, W) -> uint8 (B, C, ceil(H/2), ceil(W/2))."""
+def halve(images: Tensor, out: Tensor | None = None) -> Tensor:
+    """2 x 2 box average, rounded: uint8 (B, C, H, W) -> uint8 (B, C, ceil(H/2), ceil(W/2)), written into ``out``, strip
+    by strip, where there is one."""
     h, w = images.shape[-2:]
+    if out is not None:
+        rows = 2 * max(1, STRIP // (2 * images[..., 0, :].numel()))
+        for top in range(0, h, rows):
+            out[..., top // 2 : (top + rows) // 2, :] = halve(images[..., top : top + rows, :])
+        return out
     if h % 2 or w % 2:
         images = torch.cat([images, images[..., -1:, :]], -2) if h % 2 else images
         images = torch.cat([images, images[..., -1:]], -1) if w % 2 else images
     total = images[..., ::2, ::2].short() + images[..., 1::2, ::2]
     total += images[..., ::2, 1::2]
     total += images[..., 1::2, 1::2]
-    return ((total + 2) >> 2).to(torch.uint8)
+    total += 2
+    return total.bitwise_right_shift_(2).to(torch.uint8)
 
 
 def build_pyramid(images: Tensor, smallest: int = 32) -> Pyramid:
     """All levels from the image itself down to the last one whose sides are both >= ``smallest``.
 
-    images: uint8 (B, C, H, W). Costs a third of the images' memory.
+    images: uint8 (B, C, H, W). The pyramid holds a copy of them, and a third more for the other levels.
     """
     check_images(images)
-    sizes, levels = pyramid_sizes(*images.shape[-2:], smallest), [images]
-    for _ in sizes[1:]:
-        levels.append(halve(levels[-1]))
-    return Pyramid(torch.cat([level.flatten(2) for level in levels], 2), sizes)
+    sizes = pyramid_sizes(*images.shape[-2:], smallest)
+    pyramid = Pyramid(images.new_empty(*images.shape[:2], sum(h * w for h, w in sizes)), sizes)
+    pyramid.level(0).copy_(images)
+    for index in range(1, len(sizes)):
+        halve(pyramid.level(index - 1), pyramid.level(index))
+    return pyramid
 
 
 def pyramid_sizes(height: int, width: int, smallest: int = 32) -> tuple[tuple[int, int], ...]:
@@ -141,6 +152,7 @@ def glimpse(images: Tensor | Images, where: Tensor, size: int) -> Tensor:
     if where.dim() not in (2, 3) or where.shape[-1] != 3 or len(where) != batch:
         raise ValueError(f"where must be ({batch}, 3) or ({batch}, T, 3), got {tuple(where.shape)}")
     steps = where.unsqueeze(1) if where.dim() == 2 else where  # (B, T, 3)
+    steps = steps.to(torch.promote_types(steps.dtype, torch.float32))  # bfloat16 would make pixels 8 wide in 2528
     (height, width), top = pyramid.sizes[0], len(pyramid.sizes) - 1
 
     s, x, y = (v.unsqueeze(-1) for v in steps.unbind(-1))  # (B, T, 1) each
@@ -203,7 +215,8 @@ def proxy(images: Tensor | Images, side: int = 32) -> Tensor:
     height, width = (extent / 2**index for extent in pyramid.sizes[0])
     down = area_matrix(level.shape[-2], height, side, level.device)  # (J, H_l)
     across = area_matrix(level.shape[-1], width, side, level.device)  # (J, W_l)
-    return down @ level @ across.T
+    with torch.autocast(level.device.type, enabled=False):  # else a product in bfloat16: not all of 256 levels
+        return down @ level @ across.T
 
 
 @lru_cache(maxsize=64)

@@ -137,19 +137,19 @@ class VRNN(nn.Module):
 
     def prior(self, state: State) -> Normal:
         """p(z_i | h_{i-1})."""
-        mean, raw = self.prior_net(state.hidden).chunk(2, -1)
+        mean, raw = in_full(self.prior_net, state.hidden).chunk(2, -1)
         return Normal(mean, 0.01 + F.softplus(raw))
 
     def posterior(self, features: Features, state: State) -> Normal:
         """q(z_i | c, h_{i-1})."""
         if not self.spatial:
-            mean, raw = self.posterior_net(torch.cat([features.vector, state.hidden], -1)).chunk(2, -1)
+            mean, raw = in_full(self.posterior_net, torch.cat([features.vector, state.hidden], -1)).chunk(2, -1)
             return Normal(torch.cat([mean[:, :1], mean[:, 1:].tanh()], -1), self.bounded(raw))
         share = self.attend(features, state).flatten(1)  # (B, M * M)
-        # The expected place, (B, 2); not as a matrix product, which autocast would round to 5 pixels in 2528.
+        # The expected place, (B, 2); not as a matrix product, which autocast would round.
         place = (share.unsqueeze(-1) * self.grid.flatten(0, 1)).sum(1)
         seen = (features.map.flatten(2) @ share.unsqueeze(-1)).squeeze(-1)  # (B, F), the features there
-        z_s, raw = self.extent(torch.cat([seen, state.hidden], -1)).split([1, 3], -1)
+        z_s, raw = in_full(self.extent, torch.cat([seen, state.hidden], -1)).split([1, 3], -1)
         return Normal(torch.cat([z_s, place], -1), self.bounded(raw))
 
     def attend(self, features: Features, state: State) -> Tensor:
@@ -233,6 +233,12 @@ def cell_centres(cells: int) -> Tensor:
     """(x, y) of the centre of each cell of a map over the image, (M, M, 2): rows run down y, columns right along x."""
     centre = (torch.arange(cells) + 0.5) * (2 / cells) - 1
     return torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1)
+
+
+def in_full(network: nn.Sequential, x: Tensor) -> Tensor:
+    """Places in the precision of the weights, whatever autocast says: bfloat16 would round them to 5 pixels in 2528."""
+    with torch.autocast(x.device.type, enabled=False):
+        return network(x.to(network[0].weight.dtype))
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

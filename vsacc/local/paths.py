@@ -12,13 +12,16 @@ A relative folder in a variable counts from the checkout where there is one, bec
 that started it have different working directories.
 """
 
+import json
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_data_path
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -67,6 +70,25 @@ def resolve_profile(profile: str = "auto") -> str:
     return profile
 
 
+def resolve_flag(value: object) -> bool:
+    """A parameter of a notebook that says yes or no: papermill hands on the "false" of ``-p retrain false`` as a text.
+
+    Raises UserError for what is neither.
+    """
+    said = str(value).lower()
+    if said not in ("true", "yes", "1", "false", "no", "0"):
+        raise UserError(f"{value!r} is neither true nor false, give one of them.")
+    return said in ("true", "yes", "1")
+
+
+def resolve_seed(value: object) -> int:
+    """A seed that somebody gave. Raises UserError for what is no whole number from 0 to 2^32 - 1."""
+    text = str(value)
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise UserError(f"seed {text!r} is not a whole number from 0 to 4294967295, give one.")
+    return int(text)
+
+
 def write_atomic(path: Path | str, content: bytes | str) -> Path:
     """Write the whole file or nothing: a reader sees the old content or the new, even after a kill.
 
@@ -91,15 +113,41 @@ def check_writable(folder: Path) -> None:
     write_atomic(folder / name, "").unlink()
 
 
+def check_out(out: Path, mine: Callable[[dict], bool]) -> None:
+    """Raises UserError unless a result can be written to ``out``, a .json, and none is lost by it: ``mine`` tells by
+    its content whether a file that is there is an earlier result of the same."""
+    if out.suffix != ".json" or out.is_dir():
+        raise UserError(f"{out} is no name for a result, give a file that ends in .json.")
+    check_writable(out.parent)
+    with suppress(ValueError, LookupError, TypeError, FileNotFoundError):
+        if not mine(json.loads(out.read_bytes())):
+            raise LookupError
+        return
+    if out.exists():
+        raise UserError(f"{out} holds something else that would be lost, give --out another name.")
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raises UserError where ``folder`` cannot be written or has no room for ``size`` bytes."""
+    check_writable(folder)
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise UserError(f"{folder} has room for {free / 1e6:.1f} MB of {size / 1e6:.1f}, make room or set VSACC_DATA.")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Wait until no other process works in ``folder``, which is made where it is missing, and keep others out.
+    """Wait, and say so, until no other process works in ``folder``, which is made where missing, and keep others out.
 
     A kill frees the lock. The same thread may take it again inside. Raises UserError where it cannot be written.
     """
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        held = FileLock(folder / ".lock", is_singleton=True).acquire()
+        lock = FileLock(folder / ".lock", is_singleton=True)
+        try:
+            held = lock.acquire(timeout=2)
+        except Timeout:
+            print(f"vsacc: another process works in {folder}, waiting for it.", file=sys.stderr)
+            held = lock.acquire()
     with held:
         yield
 

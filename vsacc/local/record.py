@@ -19,16 +19,18 @@ CODE = ("vsacc", "notebooks", "pyproject.toml")  # a revision is "-dirty" when o
 DIGITS = 6  # significant digits kept of a float
 
 
-def provenance() -> dict:
-    """What produced a number: revision, torch, device, threads, date. Never a host name or a path.
+def provenance(device: torch.device | None = None) -> dict:
+    """What produced a number: revision, torch, device, threads, date. Never a host name or a path. The device is the
+    GPU that is current, where there is CUDA, unless another is named.
 
     ``revision`` is the commit of this checkout, "-dirty" where its code differs; without a .git, what VSACC_REVISION
     says, else the version of the package where it was installed, else "unknown".
     """
+    on_gpu = device.type == "cuda" if device else torch.cuda.is_available()
     return {
         "revision": _revision(),
         "torch": str(torch.__version__),
-        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else _cpu_name(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else _cpu_name(),
         "threads": torch.get_num_threads(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -61,7 +61,8 @@ def open_picture(path: Path | str, channels: int) -> Picture:
     path = Path(os.path.expanduser(path))
     image = Image.fromarray(develop(path)).convert("L" if channels == 1 else "RGB")
     pixels = torch.tensor(np.atleast_3d(image)).movedim(-1, 0)  # (C, H, W)
-    return make_picture(build_pyramid(pixels[None]), f"{path.name}, {image.width} x {image.height}")
+    name = os.fsencode(path.name).decode(errors="replace")  # of whatever bytes the disk has
+    return make_picture(build_pyramid(pixels[None]), f"{name}, {image.width} x {image.height}")
 
 
 class Folder(Sequence[Picture]):

@@ -2,12 +2,14 @@
 
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..figures.explorer import hero
-from ..figures.style import to_png
+from ..figures.style import MAKER, to_png
 from ..local.paths import UserError, write_atomic
 from ..tasks import find_task
 from ..training.weights import load
@@ -50,5 +52,8 @@ def check_out(out: Path, images: list[Path]) -> None:
         raise UserError(f"the picture is a PNG file, give --out {out.stem}.png.")
     if len(images) > 1:
         raise UserError(f"--out is the picture of one image, name one instead of {len(images)} or leave it out.")
-    if out.resolve() == images[0].resolve():
-        raise UserError(f"{out} is the image itself and would be lost, give --out another name.")
+    with suppress(OSError):  # none there, or no picture
+        if Image.open(out).info.get("Software") == MAKER:
+            return
+    if out.exists():
+        raise UserError(f"{out} is not an earlier picture of where a model looked, give --out another name.")

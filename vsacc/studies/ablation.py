@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from ..local.paths import REPORTS, check_writable, resolve_profile, write_atomic
+from ..local.paths import REPORTS, check_out, resolve_profile, write_atomic
 from ..local.record import provenance
 from ..training.fit import Stopped, fit, result
 from ..training.jobs import make_job
@@ -28,7 +28,7 @@ KEYS = ("steps", "seconds", "test_accuracy", "localised", "scale", "history")
 def command(options: argparse.Namespace) -> None:
     """``vsacc ablation``."""
     profile, out = resolve_profile(options.profile), options.out or REPORTS / "ablation.json"
-    check_writable(out.parent)
+    check_out(out, lambda old: old["task"] == options.task and old["rows"].keys() <= VARIANTS.keys())
     record = {"task": options.task, "profile": profile, "seed": options.seed, **provenance(), "rows": {}}
     for name, (config, recipe) in VARIANTS.items():
         recipe = {"steps": STEPS, **recipe} if profile == "laptop" else recipe

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ..local.paths import check_writable, resolve_profile, write_atomic
+from ..local.paths import check_out, resolve_profile, write_atomic
 from ..local.record import provenance
 from ..sampler import build_pyramid, glimpse
 from .cost import SIZES, TABLE, against_side, large, slopes, small, stored, text_table
@@ -99,9 +99,9 @@ def command(options: Namespace) -> None:
     """``vsacc bench``."""
     profile = resolve_profile(options.profile)
     if options.out:
-        check_writable(options.out.parent)
+        check_out(options.out, lambda old: old["benchmark"] == options.benchmark)
     run, show = BENCHMARKS[options.benchmark]
     made, rows = provenance(), run(profile)
     print(show(rows))
     if options.out:
-        write_atomic(options.out, json.dumps({**made, "rows": rows}, indent=1) + "\n")
+        write_atomic(options.out, json.dumps({"benchmark": options.benchmark, **made, "rows": rows}, indent=1) + "\n")

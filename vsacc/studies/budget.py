@@ -1,23 +1,25 @@
 """What a budget of glimpses buys, ``vsacc budget``: nothing is trained, the committed weights are opened.
 
 Of every row "part" says what it is of: "glimpses", accuracy with more or fewer glimpses than in the training; "sides",
-of the same test images enlarged; "seconds", of one image in a batch, in evaluation, against the side.
+of the same test images enlarged, looked at in frames of the same share of the image; "seconds", of one image in a
+batch, in evaluation, against the side, its pyramid built beforehand.
 """
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
-import torch
+import numpy as np
 from tqdm.auto import tqdm
 
-from ..local.paths import REPORTS, WEIGHTS, check_writable, write_atomic
+from ..local.paths import REPORTS, WEIGHTS, check_out, write_atomic
 from ..local.record import provenance
 from ..saccader import Model
 from ..systems import find_system
-from ..tasks import Batch, open_split
-from ..training.evaluation import evaluate, wilson
+from ..tasks import open_split
+from ..training.evaluation import Evaluation, evaluate, wilson
+from ..training.processes import device
 from ..training.weights import load, read_card
 from .cost import inference
 from .measure import measure
@@ -25,9 +27,9 @@ from .table1 import markdown, number
 
 TASKS = ("one_digit", "identification")
 GLIMPSES = (1, 2, 3, 4, 6, 8)
-SIDES = (100, 200, 400, 800, 1264, 2528)
-IMAGES = {"glimpses": 1000, "sides": 200}  # of the fixed test set
-TIMED, ROUNDS = 10, 9  # images of a batch, timed calls
+SIDES = (100, 200, 400, 1000, 2528)
+IMAGES = 1000  # of the fixed test set
+TIMED, ROUNDS = 10, 30  # images of a batch, timed calls
 
 
 def trained(task: str) -> dict[str, Model]:
@@ -46,37 +48,42 @@ def measure_task(task: str, device: str) -> Iterator[dict]:
     """All rows of a task."""
     split = open_split(task, "test", device)
     models = {name: model.to(device) for name, model in trained(task).items()}
-    batches = list(split.fixed(IMAGES["glimpses"]))
+    batches = list(split.fixed(IMAGES))
     for name, model in models.items():
         own = own_glimpses(name, model)
         for glimpses in sorted({*GLIMPSES, own}) if own else (None,):
-            yield row("glimpses", task, name, model, batches, glimpses)
+            scores = evaluate(model, batches, glimpses=glimpses)
+            yield scored("glimpses", task, name, model, [scores], glimpses)
     for side in SIDES:
         large = replace(split, side=side)
-        enlarged = list(large.fixed(IMAGES["sides"]))  # once for all models: it takes longer than to look
         images = large.draw(TIMED, 0, 0).images
         costs = measure({name: inference(model, images) for name, model in models.items()}, ROUNDS)
+        seen = {name: [] for name in models}
+        for batch in large.fixed(IMAGES):  # once for all models: it takes longer than to look
+            for name, model in models.items():
+                seen[name].append(evaluate(model, [batch]))
         for name, model in models.items():
-            yield row("sides", task, name, model, enlarged, own_glimpses(name, model)) | {"side": side}
+            yield scored("sides", task, name, model, seen[name], own_glimpses(name, model)) | {"side": side}
             yield {"part": "seconds", "task": task, "model": name, "side": side, "seconds": costs[name].seconds / TIMED}
 
 
-def row(part: str, task: str, name: str, model: Model, batches: Iterable[Batch], glimpses: int | None) -> dict:
-    """What is measured of a model at one setting; "trained" is its own number of glimpses."""
-    scores = evaluate(model, batches, glimpses=glimpses)
+def scored(part: str, task: str, name: str, model: Model, seen: list[Evaluation], glimpses: int | None) -> dict:
+    """What was measured of a model at one setting, in parts; "trained" is its own number of glimpses."""
+    count = [len(scores.labels) for scores in seen]
+    localised = None if seen[0].localised is None else np.average([each.localised for each in seen], weights=count)
     return {
         "part": part, "task": task, "model": name, "glimpses": glimpses, "trained": own_glimpses(name, model),
-        "images": len(scores.labels), "accuracy": round(scores.accuracy, 5),
-        "localised": scores.localised and round(scores.localised, 5),
+        "images": sum(count), "accuracy": round(np.average([each.accuracy for each in seen], weights=count), 5),
+        "localised": localised and round(localised, 5),
     }  # fmt: skip
 
 
 def command(options: argparse.Namespace) -> None:
     """``vsacc budget``."""
     out = options.out or REPORTS / "budget.json"
-    check_writable(out.parent)
-    device, made = "cuda" if torch.cuda.is_available() else "cpu", provenance()
-    rows = [row for task in TASKS for row in tqdm(measure_task(task, device), desc=task)]
+    check_out(out, lambda old: old["rows"][0]["part"] == "glimpses")
+    made = provenance()
+    rows = [row for task in TASKS for row in tqdm(measure_task(task, device()), desc=task)]
     write_atomic(out, json.dumps({**made, "seed": 0, "rows": rows}, indent=1, allow_nan=False) + "\n")
     for row in rows:
         print("  ".join(str(value) for value in row.values()))

@@ -18,8 +18,10 @@ from typing import NamedTuple
 import torch
 from tqdm.auto import tqdm
 
+from ..training.processes import device
+
 Work = Callable[[], object]
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where everything is measured
+DEVICE = device()  # where everything is measured
 SHARE = 0.8  # of the free memory that work may need
 
 

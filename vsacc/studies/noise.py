@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..local.paths import REPORTS, RUNS, UserError, check_writable, resolve_profile, write_atomic
+from ..local.paths import REPORTS, RUNS, UserError, check_out, check_writable, resolve_profile, write_atomic
 from ..local.record import provenance
 from ..systems import marks
 from ..systems.noise import Corruption, describe
@@ -137,7 +137,7 @@ def command(options: argparse.Namespace) -> None:
             print(f"{'done' if cell.name in kept else 'to do':6s} {cell.name:60s} {cell.variant}")
         return
     out = options.out or (REPORTS / "quick" if profile == "quick" else REPORTS) / "noise.json"
-    check_writable(out.parent)
+    check_out(out, lambda old: old["profile"] == profile and "cells" in old)
     report = run_grid(profile, options.workers, options.scheduler)
     write_atomic(out, json.dumps(report, indent=1, allow_nan=False) + "\n")
 

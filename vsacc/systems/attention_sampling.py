@@ -10,8 +10,9 @@ learns because F depends on how much of it each patch has.
 
 Where this differs from the published model: features have norm sqrt(F) instead of 1, so that the linear layer on them
 starts at the usual scale; a patch over the border repeats the border's pixels instead of zeros; and in evaluation the
-draws are a function of the batch, so that a model that looks twice sees the same. ``bright``, ``jitter`` and ``scale``
-are ours too; at their defaults they do nothing.
+draws are a function of the batch, so that a model that looks twice sees the same. A patch is a share of the image and
+not a number of pixels, which is the same thing on images of the size that it is trained on, and is what makes it find
+the same things in an enlarged one. ``bright`` and ``jitter`` are ours too; at their defaults they do nothing.
 
 The estimate of F = sum_k a_k f_k over K positions, from the features of the N drawn ones alone:
 
@@ -47,7 +48,7 @@ class AttentionConfig:
 
     glimpses: int = 2  # N, patches
     size: int = 32  # L, pixels
-    scale: float = 0.0  # s of a patch; 0 for the image's own resolution, as published
+    scale: float = 32 / 100  # s of a patch; size / side for the image's own resolution, as published
     view: int = 32  # A, pixels
     channels: int = 1  # C
     widths: tuple[int, ...] = (8, 8)  # of the attention network
@@ -94,8 +95,7 @@ class AttentionSampling(Model):
         log_a = self.log_attention(view)  # (B, A * A)
         generator = None if self.training else seeded_by(view.clamp(0, 1))
         drawn = sample(log_a, glimpses or config.glimpses, config.replacement, generator)  # (B, N)
-        scale = config.scale or config.size / max(images.sizes[0])
-        where = places(drawn, config.view, scale, images.sizes[0], config.jitter and self.training)  # (B, N, 3)
+        where = places(drawn, config.view, config.scale, images.sizes[0], config.jitter and self.training)  # (B, N, 3)
         images.prefetch(where, config.size)
         o = glimpse(images, where, config.size)  # (B, N, C, L, L)
         read = self.read(o.flatten(0, 1)).unflatten(0, o.shape[:2]).float()  # (B, N, F)
@@ -248,6 +248,7 @@ def mean_estimate(logits: Tensor, features: Tensor, count: int, replacement: boo
 
 
 MEGAPIXEL = ("megapixel", "megapixel_max", "megapixel_top", "megapixel_multi")
+PUBLISHED = {"size": 50, "scale": 50 / 1500, "view": 180, "reader": "published", "features": 32}
 ATTENTION_SAMPLING = System(
     name="attention_sampling",
     label="attention sampling",
@@ -264,20 +265,19 @@ ATTENTION_SAMPLING = System(
     },
     changes={
         "identification": {"glimpses": 4},
-        # Patches in proportion, where the image's own pixels are finer than what there is to see.
-        "identification_2528": {"glimpses": 4, "scale": 0.32},
+        "identification_2528": {"glimpses": 4},
         "sum": {"glimpses": 4},
         # With three patches, or at four times the learning rate, it does not start.
         "mit5k": {"glimpses": 8, "size": 48, "scale": 0.3, "grey": 0.5, "entropy": 0.01},
         # The published patches: 100 pixels of a frame 1280 wide, and 27 of 500.
         "speed_limits": {"glimpses": 5, "size": 48, "scale": 0.08, "view": 64, "grey": 0.5},
-        "colon": {"glimpses": 10, "size": 32, "view": 64, "grey": 0.5},
+        "colon": {"glimpses": 10, "size": 32, "scale": 32 / 500, "view": 64, "grey": 0.5},
         # In cells of 16 pixels, some four to a digit, draws without replacement miss fewer of the five digits; in the
         # published cells of 5 pixels they miss as many as draws with replacement do.
-        "megapixel_easy": {"glimpses": 10, "size": 48, "bright": 1.5, "jitter": True},
-        **{key: {"glimpses": 10, "size": 48, "view": 96, "bright": 1.5} for key in MEGAPIXEL},
+        "megapixel_easy": {"glimpses": 10, "size": 48, "scale": 48 / 500, "bright": 1.5, "jitter": True},
+        **{key: {"glimpses": 10, "size": 48, "scale": 48 / 1500, "view": 96, "bright": 1.5} for key in MEGAPIXEL},
         # As published, but for the bright start: without it, theirs learns nothing in the first 210 of 500 epochs.
-        **{(task, "paper"): {"size": 50, "view": 180, "reader": "published", "features": 32} for task in MEGAPIXEL},
+        **{(task, "paper"): PUBLISHED for task in MEGAPIXEL},
     },
     recipes={
         ("mit5k", "laptop"): {"learning_rate": 5e-4},

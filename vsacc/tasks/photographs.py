@@ -1,7 +1,7 @@
 """Any folder of photographs, one folder a class, as a task, and what all tasks of photographs share.
 
     DIR/<class>/*.jpg                            split by a hash of each name
-    DIR/{train,validation,test}/<class>/*.jpg    split as it stands
+    DIR/{train,validation,test}/<class>/*.jpg    split as it stands; without validation, an eighth of train by the hash
 
 ``vsacc prepare photographs DIR`` develops them into a training store, "photographs:DIR" is the task.
 """
@@ -121,6 +121,7 @@ def find(root: Path) -> tuple[list[Photo], list[str]]:
     if not root.is_dir():
         raise UserError(f"{root} is not a folder, name the one that holds a folder of photographs for each class.")
     tops = [(root / name, split) for name, split in sorted(SPLITS.items()) if (root / name).is_dir()]
+    whole = {split for _, split in tops} != {"train", "test"}  # else a part of what is to be learned is held out
     found = []
     for top, split in tops or [(root, None)]:
         for path in tqdm(top.rglob("*"), "photographs found", delay=2, disable=None):  # it follows no link to a folder
@@ -128,7 +129,8 @@ def find(root: Path) -> tuple[list[Photo], list[str]]:
             if any(part.startswith(".") for part in parts) or path.suffix.lower() not in SUFFIXES:
                 continue
             if len(parts) > 1 and path.is_file() and path.resolve().is_relative_to(root):
-                found.append((name, path, parts[0], split or split_of(name)))
+                drawn = split_of(name, 1.0 if split is None else 0.8)
+                found.append((name, path, parts[0], split if split and (whole or split == "test") else drawn))
     if not found:
         raise UserError(f"{root} has no photographs in class folders, put them as <class>/name.jpg or "
                         "train/<class>/name.jpg below it.")  # fmt: skip
@@ -136,7 +138,8 @@ def find(root: Path) -> tuple[list[Photo], list[str]]:
     return [Photo(n, p, classes.index(label), split) for n, p, label, split in sorted(found)], classes
 
 
-def split_of(name: str) -> str:
-    """The split of a photograph that comes without one, from its name alone: others coming or going do not move it."""
-    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
+def split_of(name: str, most: float = 1.0) -> str:
+    """The split of a photograph that comes without one, from its name alone: others coming or going do not move it.
+    most: the share of SHARES to draw from."""
+    share = most * int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:4]) / 2**32
     return next(split for split, end in SHARES if share < end)

@@ -1,4 +1,4 @@
-"""What is measured on a test set: accuracy, and whether the glimpses found the digits."""
+"""What is measured on a set: accuracy, how honest the probabilities are, and whether the glimpses found the digits."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -13,13 +13,14 @@ from .processes import agree_on_buffers, put_together, rank_and_world
 
 
 class Evaluation(NamedTuple):
-    """Over N images. accuracy, localised (share of objects whose centre lies in a glimpse), iou (of an object's box
-    with the best glimpse), scale (mean s): floats, None where a model has no glimpses or its images no boxes;
-    log_y: mean log p(y | x) in nats; labels, predictions: long (N,), or bool (N, K) where the task asks K questions;
-    found: bool (N, D), of videos (N, T, D), or None."""
+    """Over N images. accuracy; log_y: mean log p(y | x) in nats; ece: see :func:`calibration_error`; localised (share
+    of objects whose centre lies in a glimpse), iou (of an object's box with the best glimpse), scale (mean s): None
+    where a model has no glimpses or its images no boxes; labels, predictions: long (N,), or bool (N, K) where the task
+    asks K questions; found: bool (N, D), of videos (N, T, D), or None."""
 
     accuracy: float
     log_y: float
+    ece: float
     localised: float | None
     iou: float | None
     scale: float | None
@@ -63,7 +64,9 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Eval
     for batch in islice(batches, rank, None, world):
         output = model(batch.images, **options)
         row = {"labels": batch.labels, "log_y": log_likelihood(output.logits, batch.labels)}
-        row["predictions"] = answers(output.logits, batch.labels.dim() == 2)
+        row["predictions"] = answers(output.logits, many := batch.labels.dim() == 2)
+        logits = output.logits.float()
+        row["confidence"] = logits.abs().sigmoid() if many else logits.softmax(-1).amax(-1)
         if output.where is not None:
             row["scale"] = output.where[..., 0]
             if batch.boxes is not None:
@@ -76,9 +79,18 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Eval
     model.train(training)
     seen = {name: torch.cat(values) for name, values in put_together(columns).items()}
     localised, iou, scale = (seen[n].float().mean().item() if n in seen else None for n in ("found", "iou", "scale"))
-    accuracy = agree(seen["predictions"], seen["labels"]).float().mean().item()
-    log_y = seen["log_y"].mean().item()
-    return Evaluation(accuracy, log_y, localised, iou, scale, seen["labels"], seen["predictions"], seen.get("found"))
+    said, labels, log_y = seen["predictions"], seen["labels"], seen["log_y"].mean().item()
+    accuracy = agree(said, labels).float().mean().item()
+    ece = calibration_error(seen["confidence"], said == labels)
+    return Evaluation(accuracy, log_y, ece, localised, iou, scale, labels, said, seen.get("found"))
+
+
+def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> float:
+    """Expected calibration error (Naeini et al. 2015): how far the share of right answers is from their mean confidence
+    in each of ``bins`` equal intervals of confidence, averaged over the answers. confidence: in [0, 1]; right: bool."""
+    interval = (confidence * bins).ceil().clamp(1, bins).long().flatten() - 1
+    gap = torch.zeros(bins).index_add(0, interval, (right.float() - confidence).flatten())
+    return gap.abs().sum().item() / interval.numel()
 
 
 def spread(where: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import argparse
 import math
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -24,19 +24,20 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..local.paths import RUNS, UserError, check_writable
+from ..local.paths import RUNS, UserError, check_out, check_room, locked
 from ..local.record import provenance
 from ..loss import correct, lower_bound
 from ..tasks import Batch, Recipe, Split, derive, find_task, open_split
 from .evaluation import evaluate, spread
 from .jobs import Job, build, make_job
 from .processes import launch, part_of, rank_and_world
-from .weights import save_weights
+from .weights import job_of, save_weights
 
 CHECKPOINT_EVERY = 60  # seconds
 NOISE = 2  # this stream's purpose among all that derive from one seed
 SHOWN = ("loss", "accuracy", "log_y", "log_c", "kl", "scale", "spread")  # what a step says of itself
-COLLAPSED = 0.04  # spread of the places, in half sides, below which every image is looked at in the same places
+COLLAPSED = 0.04  # spread of the places, in half sides, below which every image is looked at in the same places ...
+BEGUN = 300  # ... and steps before which that may be a beginning
 
 
 class Stopped(UserError):
@@ -82,24 +83,31 @@ def fit(
 
     Raises Stopped, a UserError, when the bound is no longer a number or every image is looked at in the same places.
     """
-    recipe, fabric = job.recipe, launch(precision)
-    part = part_of(recipe.batch, fabric.global_rank, fabric.world_size)
+    fabric, folder = launch(precision), RUNS / job.name
+    with locked(folder) if fabric.is_global_zero else nullcontext():
+        return _fit(fabric, job, folder / "checkpoint.pt", resume, progress, deadline)
+
+
+def _fit(fabric, job: Job, checkpoint: Path, resume: bool, progress: bool, deadline: float) -> Run:
+    recipe, part = job.recipe, part_of(job.recipe.batch, fabric.global_rank, fabric.world_size)
     with fabric.rank_zero_first():  # what has to be fetched or made is so once
         data = open_split(job.task, "train", fabric.device, job.profile)
-        held_out = open_split(job.task, "validation", fabric.device, job.profile) if recipe.validations else None
+        held_out = open_split(job.task, "validation", fabric.device, job.profile)
     model, optimizer = set_up(fabric, job)
     state = {"model": model, "optimizer": optimizer, "step": 0, "seconds": 0.0, "history": [], "best": {}}
-    state["made"] = made = provenance()
+    state["made"] = made = provenance(fabric.device)
     if fabric.world_size > 1:
         made["device"] = f"{fabric.world_size} x {made['device']}"
-    checkpoint = RUNS / job.name / "checkpoint.pt"
+    if fabric.is_global_zero:  # weights, Adam's two moments and the best weights: before any work is lost
+        check_room(checkpoint.parent, 4 * sum(value.nbytes for value in model.state_dict().values()))
     if fabric.broadcast(resume and checkpoint.exists()):
         state |= read_checkpoint(fabric, checkpoint, state)
         if state["step"] < recipe.steps and state["made"]["revision"] != made["revision"]:
             state["made"]["revision"] += f", then {made['revision']}"
     started = saved = time.monotonic()
     before, every = state["seconds"], max(1, recipe.steps // 100)
-    interval = every * max(1, recipe.steps // every // max(1, recipe.validations))
+    share = recipe.validations and recipe.steps / (2 * recipe.validations)  # evenly over the second half
+    validated = {round(recipe.steps - share * k) for k in range(recipe.validations)}
     window: list[Tensor] = []
     bar = tqdm(total=recipe.steps, initial=state["step"], desc=job.task, disable=not progress or fabric.global_rank > 0)
     model.train()
@@ -110,10 +118,10 @@ def fit(
         state["step"] = step + 1
         bar.update()
         state["seconds"] = before + time.monotonic() - started
-        if state["step"] % every == 0 or state["step"] == recipe.steps:
+        if state["step"] % every == 0 or state["step"] in {recipe.steps, *validated}:
             means = fabric.all_reduce(torch.stack(window).mean(0)).tolist()  # since the last row, over the processes
             row = {"step": step + 1, "seconds": round(state["seconds"], 2), **dict(zip(SHOWN, means, strict=False))}
-            if held_out and state["step"] % interval == 0 and 2 * step > recipe.steps:
+            if state["step"] in validated:
                 row["validation"] = validate(model.module, held_out, state["best"])
             state["history"].append(row)
             window.clear()
@@ -165,7 +173,7 @@ def train_step(fabric, model, optimizer, recipe: Recipe, batch: Batch, seed: int
     optimizer.step()
     right = correct(output.logits, batch.labels).float().mean()
     seen = [bound.loss, right, *(term.mean() for term in (bound.log_y, bound.log_c, bound.kl))]
-    if output.where is not None:
+    if output.where is not None and len(output.where) > 1:
         seen += [output.where[..., 0].mean(), spread(output.where)]
     return torch.stack(seen).detach()
 
@@ -178,7 +186,7 @@ def stop_if_lost(row: dict[str, float], recipe: Recipe) -> None:
             f"training stopped at step {row['step']}: the bound is {row['loss']} "
             f"(log p(y) {row['log_y']:.3g}, log p(c) {row['log_c']:.3g}, KL {row['kl']:.3g}), lower the learning rate."
         )
-    late = row["step"] >= 0.75 * recipe.steps and row["step"] >= 1000
+    late = row["step"] >= max(0.75 * recipe.steps, BEGUN)
     if late and row.get("spread", 1.0) < COLLAPSED:
         raise Stopped(
             f"training stopped at step {row['step']}: every image is looked at in the same places "
@@ -187,11 +195,16 @@ def stop_if_lost(row: dict[str, float], recipe: Recipe) -> None:
 
 
 def write_checkpoint(fabric, path: Path, state: dict) -> None:
-    """All or nothing, so that a kill while writing leaves the checkpoint before."""
-    temporary = path.with_suffix(".tmp")
-    fabric.save(temporary, state)
-    if fabric.is_global_zero:
-        os.replace(temporary, path)
+    """All or nothing, so that a kill while writing leaves the checkpoint before. Raises UserError where it fails."""
+    temporary = path.with_suffix(".tmp")  # of the process that holds the folder's lock
+    try:
+        fabric.save(temporary, state)
+        if fabric.is_global_zero:
+            os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the second
+        temporary.unlink(missing_ok=True)
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"the checkpoint {path} cannot be written ({reason}), make room and start again.") from None
     fabric.barrier()
 
 
@@ -205,19 +218,23 @@ def read_checkpoint(fabric, path: Path, state: dict) -> dict:
 
 
 def result(run: Run) -> dict:
-    """Evaluate a finished run on the fixed test set: everything its JSON and its card hold."""
+    """Evaluate a finished run on its validation split, on which choices are made, and once on its test split:
+    everything its JSON and its card hold."""
     job, question = run.job, find_task(run.job.task).question
-    test = open_split(job.task, "test", next(run.model.parameters()).device, job.profile)
+    place = next(run.model.parameters()).device
+    held_out, test = (open_split(job.task, name, place, job.profile) for name in ("validation", "test"))
     # What a folder's classes are, only the folder knows, and a card may travel without it.
     classes = {"classes": list(question.classes), "many": question.many} if ":" in job.task else {}
     scores = evaluate(run.model, test.fixed(job.recipe.evaluated))
+    validated = evaluate(run.model, held_out.fixed(job.recipe.evaluated))
     return {
         "task": job.task, "model": job.model, "profile": job.profile, "seed": job.seed,
         "seconds": round(run.seconds, 1), "steps": len(run.history) and run.history[-1]["step"],
         "parameters": sum(p.numel() for p in run.model.parameters()),
+        "validation_accuracy": round(validated.accuracy, 5), "validation_log_y": round(validated.log_y, 4),
         "test_accuracy": round(scores.accuracy, 5), "localised": scores.localised and round(scores.localised, 5),
         "iou": scores.iou and round(scores.iou, 4), "scale": scores.scale and round(scores.scale, 4),
-        "log_y": round(scores.log_y, 4),
+        "log_y": round(scores.log_y, 4), "ece": round(scores.ece, 4),
         "protocol": f"{test.protocol}; {len(scores.labels)} fixed test images", **classes,
         **run.made, "evaluated_at": provenance()["revision"],
         "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,
@@ -229,13 +246,13 @@ def command(options: argparse.Namespace) -> None:
     task = f"photographs:{options.photographs}" if options.photographs else options.task
     job = make_job(task, options.profile, options.system, options.seed)
     if options.out:
-        check_writable(options.out.parent)
+        check_out(options.out, lambda row: job_of(row) == job)
     row = result(run := fit(job, resume=options.resume))
     if rank_and_world()[0] > 0:  # one process tells for all
         return
     if options.out:
         save_weights(run.model, row, options.out.with_suffix(".safetensors"))
-    shown = ("test_accuracy", "localised", "scale", "seconds", "parameters")
+    shown = ("validation_accuracy", "localised", "scale", "seconds", "parameters")  # what a choice may rest on
     print(f"{job.name}: " + ", ".join(f"{key} {row[key]}" for key in shown))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..local.paths import UserError, resolve_profile
+from ..local.paths import UserError, resolve_profile, resolve_seed
 from ..saccader import Model
 from ..systems import find_system
 from ..tasks import Recipe, find_task
@@ -42,7 +42,7 @@ def make_job(
 ) -> Job:
     """The job of a system on a task under a profile; ``config`` and ``recipe`` name fields to change.
 
-    Raises UserError for an unknown task, system or profile, and for a pair that cannot be.
+    Raises UserError for an unknown task, system or profile, for a seed that is none, and for a pair that cannot be.
     """
     profile, learned, system = resolve_profile(profile), find_task(task), find_system(model)
     if refusal := system.refuses(learned.video):
@@ -50,7 +50,7 @@ def make_job(
     kind = task.partition(":")[0]  # a fold, or a folder, is learned as its data set is
     sizes = replace(system.configure(kind, profile), **{"channels": learned.channels} | (config or {}))
     changed = system.recipes.get(kind, {}) | system.recipes.get((kind, profile), {}) | (recipe or {})
-    return Job(task, model, profile, seed, sizes, replace(learned.recipes[profile], **changed))
+    return Job(task, model, profile, resolve_seed(seed), sizes, replace(learned.recipes[profile], **changed))
 
 
 def build(job: Job) -> Model:

@@ -38,6 +38,12 @@ def processes_and_nodes() -> tuple[int, int]:
     return 1, 1
 
 
+def device() -> str:
+    """Where everything runs, "cuda" or "cpu": one rule for training, notebooks and commands. Apple's mps lacks some of
+    the operations, and none of this was tried on it."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def launch(precision: str | None = None):
     """A Fabric that has joined the other processes, if there are any; on a GPU each where there is one.
 
@@ -45,15 +51,18 @@ def launch(precision: str | None = None):
     has fewer GPUs than processes.
     """
     from lightning_fabric import Fabric  # here, see above
+    from lightning_fabric.plugins.environments import LightningEnvironment
 
-    if precision is None:
-        precision = "bf16-mixed" if torch.cuda.is_available() else "32-true"
+    precision = precision or ("bf16-mixed" if device() == "cuda" else "32-true")
     processes, nodes = processes_and_nodes()
     if torch.cuda.is_available() and processes > (devices := torch.cuda.device_count()):
         raise UserError(f"{processes} processes on this node see {devices} GPU, start one a GPU and let each see all.")
     # Parameters that a configuration leaves unused get no gradient, and DDP would wait for it.
     strategy = "auto" if processes * nodes == 1 else "ddp_find_unused_parameters_true"
-    fabric = Fabric(accelerator="auto", strategy=strategy, devices=processes, num_nodes=nodes, precision=precision)
+    # Alone it is, also where a batch script or a notebook of a SLURM job has the variables of many.
+    plugins = LightningEnvironment() if processes * nodes == 1 else None
+    sizes = {"devices": processes, "num_nodes": nodes}
+    fabric = Fabric(accelerator=device(), strategy=strategy, precision=precision, plugins=plugins, **sizes)
     fabric.launch()
     return fabric
 
