@@ -8,6 +8,7 @@ import torch
 from tiny_runs import tiny_plan
 
 from vsacc.images.canvases import upscale
+from vsacc.studies.ablation import VARIANTS
 from vsacc.studies.plan import CELLS, CONTROLS, LAPTOP, PAPER, QUICK, expected, plan, planned_job, read_rows
 from vsacc.systems import all_systems
 from vsacc.systems.saccader import PAPER_SIZE
@@ -39,8 +40,9 @@ def test_a_task_of_digits_has_all_systems_that_read_digits():
     systems = {"saccader", "attention_sampling", "ram", "dram", "random"}
     for task in ("one_digit", "identification", "mit5k"):
         assert systems <= {cell.system for cell in LAPTOP if cell.task == task}
-    for task in ("identification", "megapixel"):
-        assert set(CONTROLS) <= {cell.system for cell in PAPER if cell.task == task}
+    for cells in (LAPTOP, PAPER):
+        for task in {cell.task for cell in cells}:
+            assert set(CONTROLS) <= {cell.system for cell in cells if cell.task == task}
 
 
 def test_quick_is_a_few_steps_of_every_pair_and_alone_in_that():
@@ -55,7 +57,9 @@ def test_as_published_is_what_the_paper_chose():
     runs = {run.name: run for run in plan("paper")}
     ours, theirs = (runs["identification-saccader-paper-seed0" + end] for end in ("", "-as_published"))
     assert theirs.variant == "as_published"
-    assert theirs.job.config == replace(PAPER_SIZE, posterior="dense", likelihood="pooled", inhibition=False)
+    choices = {"posterior": "dense", "likelihood": "pooled", "inhibition": False, "annealed": False}
+    assert theirs.job.config == replace(PAPER_SIZE, **choices)
+    assert VARIANTS["all of the paper's"][0] == choices  # the ablation means the same by it
     assert (theirs.job.recipe.weight_c, theirs.job.recipe.weight_kl) == (1.0, 1.0)
     assert ours.job == make_job("identification", "paper") and ours.job.config == PAPER_SIZE
 

@@ -129,6 +129,13 @@ def test_it_can_look_longer_than_it_was_trained_to(model, images):
     torch.testing.assert_close(short.where, long.where[:, :2])
 
 
+def test_without_annealing_sigma_and_scale_are_learned_from_the_start(model):
+    model.config = replace(model.config, annealed=False)
+    before = [buffer.clone() for buffer in (model.vrnn.sigma_floor, model.vrnn.scale_top)]
+    model.anneal(0.0)
+    assert [model.vrnn.sigma_floor, model.vrnn.scale_top] == before
+
+
 def test_annealing_ends_at_the_configured_sigma(model):
     for progress, sigma in ((0.0, 0.4), (0.25, (0.4 * 0.02) ** 0.5), (0.5, 0.02), (1.0, 0.02)):
         model.anneal(progress)

@@ -50,6 +50,7 @@ class Config:
     likelihood: str = "set"  # or "pooled"
     scale: tuple[float, float, float] = (0.2, 0.3, 0.6)  # smallest, largest, largest in the beginning
     sigma: tuple[float, float] = (0.02, 0.4)  # smallest, largest
+    annealed: bool = True  # look broadly first; else sigma and scales are learned inside their bounds from the start
     bright: float = 0.0  # how strongly looks start on bright places, 0 for not at all
     noise: str = "none"  # corruption of the proxy, a kind of vsacc.systems.noise
     noise_level: float = 0.0  # the worst; every image's own is uniform from 0 to it
@@ -232,7 +233,8 @@ class Saccader(Reader):
 
     def anneal(self, progress: float) -> None:
         """Look broadly first: places scatter and frames are wide, less and less over the first half of a training."""
-        self.vrnn.widen(max(0.0, 1 - 2 * progress))
+        if self.config.annealed:
+            self.vrnn.widen(max(0.0, 1 - 2 * progress))
 
     def see(self, images: Images, steps: int) -> tuple[Tensor, list[Features]]:
         """What each step is shown: proxies that broadcast to (T, B, C, J, J), and T times what phi_c makes of them.

@@ -47,8 +47,11 @@ PAPER = (
     *cells("identification_2528", "resnet18_144", "resnet18", *PEERS, PUBLISHED),
     *cells("sum", "resnet18", *PEERS, PUBLISHED),
     *cells("megapixel", "resnet18_144", "dram", "ram", PUBLISHED),
-    *cells("identification", *CONTROLS),
-    *cells("megapixel", *CONTROLS),
+    *(
+        cell
+        for task in ("identification", "identification_2528", "sum", "megapixel")
+        for cell in cells(task, *CONTROLS)
+    ),
 )
 LAPTOP = (
     *cells("identification", "saccader"),
@@ -56,7 +59,7 @@ LAPTOP = (
     *cells("one_digit", "saccader", *PEERS, "resnet18", "proxy_only", "random"),
     *cells("megapixel_easy", "attention_sampling", "saccader", "proxy_only", "random"),
     *cells("megapixel_easy", "attention_sampling/reference_gradient"),
-    *cells("identification", *PEERS, "resnet18", "random", seeds=1),
+    *cells("identification", *PEERS, "resnet18", *CONTROLS, seeds=1),
     *cells("mit5k", *PEERS, "random"),
 )
 CELLS = {"paper": PAPER, "laptop": LAPTOP}

@@ -47,11 +47,11 @@ SACCADER = System(
     changes=CHANGES,
     # Five proxies of 64 x 64 in the bound: the weights make up for the pixels.
     recipes={key: {"weight_c": 3e-05, "weight_kl": 3e-05} for key in ("megapixel_easy", *MEGAPIXEL)},
-    # The paper's own choices (its section 4 and its code): dense posterior, summed features, no memory of places, and
-    # Eq. 6 with its own weights.
+    # The paper's own choices (its section 4 and its code): dense posterior, summed features, no memory of places, sigma
+    # learned from the start, and Eq. 6 with its own weights.
     variants={
         "as_published": Variant(
-            {"posterior": "dense", "likelihood": "pooled", "inhibition": False},
+            {"posterior": "dense", "likelihood": "pooled", "inhibition": False, "annealed": False},
             {"weight_c": 1.0, "weight_kl": 1.0},
             ORANGE,
         )
