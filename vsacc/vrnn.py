@@ -89,7 +89,7 @@ class VRNN(nn.Module):
         if side % 8:
             raise ValueError(f"the proxy's side must be a multiple of 8, not {side}")
         self.side, self.spatial, self.inhibition = side, posterior == "spatial", inhibition
-        self.scale, self.sigma = scale, sigma
+        self.scale, self.sigma, self.reach = scale, sigma, min(REACH, scale[1])
         cells, last = side // 2, widths[-1]
         self.encode = map_network(channels, 2, widths)
         self.summary = nn.Sequential(
@@ -161,9 +161,8 @@ class VRNN(nn.Module):
         """
         logits = self.salience(features, state)
         if not self.training or self.bright is not None:
-            reach = min(REACH, self.scale[1])
             peak = self.grid.flatten(0, 1)[logits.flatten(1).argmax(-1)]  # (B, 2)
-            far = (self.grid - peak[:, None, None]).norm(dim=-1) > reach  # (B, M, M)
+            far = (self.grid - peak[:, None, None]).norm(dim=-1) > self.reach  # (B, M, M)
             logits = logits.masked_fill(far, -torch.inf)
         return logits.flatten(1).softmax(-1).view_as(logits)
 
