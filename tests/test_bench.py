@@ -9,6 +9,8 @@ import torch
 from vsacc.sampler import glimpse
 from vsacc.studies import bench, step_time
 
+THREADS = torch.get_num_threads()
+
 
 @pytest.fixture
 def run(tmp_path, capsys):
@@ -23,19 +25,25 @@ def run(tmp_path, capsys):
 
 
 def test_sampler_rows(run, monkeypatch):
-    for name, value in {"SIDES": (128, 512), "ROUNDS": 1, "STORED": (64, 300), "STORED_ROUNDS": 1}.items():
+    for name, value in {"SIDES": (128, 512), "ROUNDS": 3, "STORED": (300,)}.items():
         monkeypatch.setattr(bench, name, value)
     rows, printed = run("sampler")
-    assert {"name", "side", "batch", "seconds", "bytes", "ratio"} <= rows[0].keys()
-    by = {(row["name"], row["side"]): row for row in rows}
-    ours, cast = "glimpse, pyramid", "cast + grid_sample"
-    assert by[ours, 128]["ratio"] == by[ours, 512]["ratio"] == 1
-    assert by[ours, 128]["bytes"] == by[ours, 512]["bytes"]  # memory of a glimpse does not grow with the image
-    assert by[cast, 512]["bytes"] >= 4 * 512 * 512 * bench.BATCH  # a float copy of the images, at least
-    small, large = (by[bench.MAPPED, side] for side in (64, 300))
-    assert small["ratio"] == 1 and large["ratio"] == large["seconds"] / small["seconds"]
-    assert large["bytes"] == small["bytes"]
-    assert ours in printed
+    by = {(row["name"], row["side"], row["threads"]): row for row in rows if "ratio" in row}
+    assert len(by) == 3 * 2 * 2
+    for (name, side, threads), row in by.items():
+        assert row["low"] <= row["ratio"] <= row["high"] and (name != bench.RIVAL or row["low"] == row["high"] == 1)
+        assert row["bytes"] == by[name, 128, threads]["bytes"]  # memory of a glimpse does not grow with the image
+        assert row["resident"] >= side**2 * bench.BATCH * (4 if name == bench.RIVAL else 1)
+    disk = {row["name"]: row for row in rows if "ratio" not in row}
+    assert disk["glimpse, store, warm"]["disk_bytes"] == 0 and all(row["seconds"] > 0 for row in disk.values())
+    assert bench.RIVAL in printed and torch.get_num_threads() == THREADS
+
+
+def test_a_system_that_cannot_forget_has_no_cold_row(monkeypatch):
+    monkeypatch.delattr("os.posix_fadvise", raising=False)
+    monkeypatch.setattr(bench, "ROUNDS", 2)
+    (row,) = bench.from_disk(70, torch.Generator())
+    assert row["name"] == "glimpse, store, warm"
 
 
 def test_contenders_see_the_same():

@@ -232,9 +232,3 @@ def test_results_by_side():
     np.testing.assert_allclose(accuracy.lines[0].get_ydata(), [90, 80])
     np.testing.assert_allclose([*taken.lines[0].get_ydata(), *taken.lines[1].get_xdata()], [2, 3, 100])
     assert taken.get_yscale() == "log" and names_of(figure.legends[0]) == ["the saccader", "a new one"]
-    axes = drawn(results.plane(sides, seconds, MARKS)).axes[0]
-    known, new = axes.lines
-    np.testing.assert_allclose(known.get_xydata(), [[2, 90], [3, 80]])
-    np.testing.assert_allclose(new.get_xydata(), [[500, 40]])  # no time, no place
-    small, large = axes.collections[0].get_sizes()
-    assert small < large

@@ -14,6 +14,7 @@ from vsacc.training.jobs import make_job
 def row(task="one_digit", model="saccader", profile="laptop", seed=0, accuracy=0.9, **more):
     row = {"task": task, "model": model, "profile": profile, "seed": seed, "seconds": 120.0, "steps": 500}
     row |= {"parameters": 750_000, "test_accuracy": accuracy, "protocol": "cluttered MNIST", "config": {"glimpses": 2}}
+    row |= {"recipe": {"batch": 128}}
     return row | more
 
 
@@ -119,7 +120,7 @@ def test_systems_are_compared_by_their_seeds():
     )
     groups = group(rows, planned("sum"))
     (line,) = table1.compared(groups, "laptop").splitlines()[2:]
-    assert line == "| one_digit | `saccader` 93.0 | `resnet18` 91.0 | no | `saccader`, `resnet18` |"
+    assert line == "| one_digit | `saccader` 93.0 | `resnet18` 91.0 | no | 0.2 |"
     assert len(table1.compared(groups, "paper").splitlines()) == 2
 
 
@@ -127,7 +128,8 @@ def test_tables_of_systems_and_of_peers():
     rows = SEEDS | named(row("megapixel", "resnet18_144", "paper", accuracy=0.5, config={}), row("megapixel"))
     groups = group(rows, [])
     assert table1.systems_table(groups, "paper").splitlines()[2] == "| `resnet18_144` | 50.0 (1 seed) |"
-    assert "| `saccader` | 500 steps, 2.0 min | 500 steps, 2.0 min |" in table1.training_table(groups, "laptop")
+    given = "500 steps, 64,000 images, 2.0 min, 2 glimpses"
+    assert f"| `saccader` | {given} | {given} |" in table1.training_table(groups, "laptop")
     peers = table1.peers_table(groups)
     assert "| megapixel | `resnet18_144` | every pixel | 50.0 (1 seed) | here, profile paper |" in peers
     assert "| megapixel | `saccader` | coarse view + 2 glimpses | 90.0 (1 seed) | here, profile laptop |" in peers

@@ -132,28 +132,6 @@ def against_side(sides: list[dict], seconds: list[dict], marks: Marks) -> Figure
     return figure
 
 
-def plane(sides: list[dict], seconds: list[dict], marks: Marks) -> Figure:
-    """A panel per task: time of an image against accuracy; each model goes from a small marker at the smallest side to
-    a large one at the largest. Up and to the left is better."""
-    figure, grid = panels(len(by_task(sides)), 2, 5.0, 3.5)
-    taken = {(row["task"], row["model"], row["side"]): 1e3 * row["seconds"] for row in seconds}
-    ends = sorted({row["side"] for row in sides})
-    for axes, (task, models) in zip(grid, by_task(sides).items(), strict=True):
-        for model, mine in models.items():
-            colour, marker, label = mark(marks, model)
-            timed = [row for row in mine if (task, model, row["side"]) in taken]
-            at = [taken[task, model, row["side"]] for row in timed], [100 * row["accuracy"] for row in timed]
-            growing = [18 + 130 * k / max(len(timed) - 1, 1) for k in range(len(timed))]
-            axes.plot(*at, linewidth=1, color=colour)
-            axes.scatter(*at, s=growing, marker=marker, color=colour, alpha=0.75, label=label)
-        axes.set(title=f"{task}, {ends[0]} x {ends[0]} to {ends[-1]} x {ends[-1]}", xlabel="ms per image")
-        axes.set(xscale="log", ylim=(0, 102))
-        label_log(axes.xaxis)
-    grid[0].set_ylabel("accuracy, %")
-    legend_below(figure, 5)
-    return figure
-
-
 def curve(axes: Axes, rows: list[dict], x: str, y: str, unit: float, marks: Marks) -> None:
     """What one model's y is against its x, ``unit`` to one, with the interval where there is one."""
     colour, marker, label = mark(marks, rows[0]["model"])

@@ -8,7 +8,19 @@ from ..studies.plan import Planned, job_of, plan, read_rows
 from ..studies.table1 import NOT_RUN, count, markdown, percent
 
 PART = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
-COLUMNS = ("task", "model", "profile", "parameters", "seeds", "accuracy", "found", "minutes", "device")
+COLUMNS = (
+    "task",
+    "model",
+    "profile",
+    "parameters",
+    "glimpses",
+    "images",
+    "seeds",
+    "accuracy",
+    "found",
+    "minutes",
+    "device",
+)
 HEADLINES = {  # task, model and profile of what is shown even while nobody has run it
     (task, "saccader", "paper", "") for task in ("identification", "identification_2528", "sum", "megapixel")
 }
@@ -30,7 +42,7 @@ def line(task: str, model: str, profile: str, variant: str, runs: list[Planned],
     """Of the seeds that were run, one after another; [] where there are none and it is no headline."""
     if not runs:
         headline = (task, model, profile, variant) in HEADLINES
-        return [task, model, profile, "", "", NOT_RUN, "", "", ""] if headline else []
+        return [task, model, profile, *[""] * 4, NOT_RUN, "", "", ""] if headline else []
     model += f", {variant.replace('_', ' ')}" if variant else ""
     have = [rows[run.name] for run in runs]
     if any("stand-in" in row.get("protocol", "") for row in have):
@@ -43,6 +55,8 @@ def line(task: str, model: str, profile: str, variant: str, runs: list[Planned],
         model,
         profile,
         f"{have[0]['parameters'] / 1e6:.2f} M",
+        str(have[0]["config"].get("glimpses", "")),
+        f"{have[0]['recipe']['steps'] * have[0]['recipe']['batch']:,}",
         ", ".join(str(row["seed"]) for row in have),
         shares(["stopped" if "stopped" in row else row["test_accuracy"] for row in have]),
         shares([row["localised"] for row in have if row.get("localised") is not None]),

@@ -5,29 +5,34 @@ above the machine's limits its times lie; "sides", against the image's side; "pa
 """
 
 import json
+import os
+import re
 from argparse import Namespace
-from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
+from statistics import median
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ..images.store import open_store
 from ..local.paths import check_out, resolve_profile, write_atomic
 from ..local.record import provenance
 from ..sampler import build_pyramid, glimpse
-from .cost import SIZES, TABLE, against_side, large, slopes, small, stored, text_table
-from .measure import DEVICE, measure
+from .cost import SIZES, TABLE, against_side, large, slopes, small, text_table, written
+from .measure import DEVICE, measure, seconds_of
 from .roofline import ROOFLINE, least_times, peaks
 from .step_time import epoch, forward_backward, time_shares
 
 SHARES = "name mode side batch seconds bytes ratio share"
 PARTS = {"table": TABLE, "floor": ROOFLINE, "sides": SHARES, "parts": SHARES}  # and their columns of text
-# Of the sampler: images, glimpses an image and side of a glimpse; sides in memory and on disk, timed calls.
+# Of the sampler: images, glimpses an image and side of a glimpse; sides in memory, timed calls, sides on disk.
 BATCH, STEPS, SIZE = 4, 4, 32
-SIDES, ROUNDS, STORED, STORED_ROUNDS = (256, 512, 1024, 2048, 4096, 8192), 7, (512, 20_000), 150
-OURS, MAPPED = "glimpse, pyramid", "glimpse, store on disk"
+SIDES, ROUNDS, STORED = (256, 1024, 2528, 8192), 40, (512, 20_000)
+RIVAL = "grid_sample, floats kept"
 
 
 def cost(profile: str) -> list[dict]:
@@ -48,48 +53,95 @@ def cost_text(rows: list[dict]) -> str:
 
 
 def sampler() -> list[dict]:
-    """Glimpses forward and backward, against cast-to-float + grid_sample: a row per contender and side, and one for
-    each side on disk; seconds and bytes are those of a batch."""
-    rng = torch.Generator().manual_seed(0)
-    low, extent = torch.tensor([0.05, -0.5, -0.5]), torch.tensor([0.2, 1.0, 1.0])
-    where = (low + extent * torch.rand(BATCH, STEPS, 3, generator=rng)).to(DEVICE)
+    """Glimpses forward and backward from uint8, against grid_sample over floats that are resident already, a row per
+    contender, side and number of threads; and of glimpses from a store on disk, warm and cold. seconds and bytes are
+    those of a batch, "ratio" is the median over the rounds of the time over grid_sample's of the same round, between
+    the quartiles "low" and "high"."""
+    rng, threads, made = torch.Generator().manual_seed(0), torch.get_num_threads(), []
     step = partial(forward_backward, nn.Identity())  # a sampler has no weights
-    made = []  # name, side, batch, cost, resident bytes, the cost that ratios refer to
     for side in tqdm(SIDES, desc="image side"):
         images = torch.randint(0, 256, (BATCH, 1, side, side), dtype=torch.uint8, generator=rng).to(DEVICE)
-        pyramid, floats = build_pyramid(images), images.float() / 255
+        pyramid, floats, where = build_pyramid(images), images.float() / 255, places(BATCH, rng)
         contenders = {  # name: glimpses, bytes that stay resident for them
-            OURS: (partial(glimpse, pyramid, size=SIZE), pyramid.flat.nbytes),
-            "glimpse, image alone": (partial(glimpse, images, size=SIZE), images.nbytes),
-            "grid_sample, floats kept": (partial(plain, floats), floats.nbytes),
-            "cast + grid_sample": (lambda w, i=images: plain(i.float() / 255, w), images.nbytes),
+            RIVAL: (partial(plain, floats), floats.nbytes),
+            "glimpse, pyramid": (partial(glimpse, pyramid, size=SIZE), pyramid.flat.nbytes),
+            "glimpse, one level": (partial(glimpse, images, size=SIZE), images.nbytes),
         }
-        costs = measure({name: partial(step, look, where) for name, (look, _) in contenders.items()}, ROUNDS)
-        made += [(name, side, BATCH, costs[name], kept, costs[OURS]) for name, (_, kept) in contenders.items()]
-    with ExitStack() as stack:  # one small and one huge image, both mapped from a store, in turn
-        images = {side: stack.enter_context(stored(side)) for side in STORED}
-        works = {side: partial(step, partial(glimpse, each, size=SIZE), where[:1]) for side, each in images.items()}
-        costs = measure(works, STORED_ROUNDS)
-    made += [(MAPPED, side, 1, cost, 0, costs[STORED[0]]) for side, cost in costs.items()]
-    return [
-        {"name": name, "side": side, "batch": batch, "glimpses": STEPS, "size": SIZE, "seconds": cost.seconds}
-        | {"bytes": cost.bytes, "resident": kept, "ratio": cost.seconds / first.seconds}
-        for name, side, batch, cost, kept, first in made
-    ]
+        for count in (1, 2) if DEVICE == "cpu" else (threads,):
+            torch.set_num_threads(count)
+            costs = measure({name: partial(step, look, where) for name, (look, _) in contenders.items()}, ROUNDS)
+            for name, cost in costs.items():
+                ratios = [ours / theirs for ours, theirs in zip(cost.times, costs[RIVAL].times, strict=True)]
+                low, ratio, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+                row = {"name": name, "side": side, "threads": count, "batch": BATCH, "glimpses": STEPS, "size": SIZE}
+                made.append(row | {"seconds": cost.seconds, "bytes": cost.bytes, "resident": contenders[name][1]})
+                made[-1] |= {"ratio": ratio, "low": low, "high": high}
+    torch.set_num_threads(threads)
+    return made + [row for side in STORED for row in from_disk(side, rng)]
+
+
+def from_disk(side: int, rng: torch.Generator) -> list[dict]:
+    """Glimpses of one image in a store, at new places in every call: of a mapped file whose pages are in memory, and of
+    one that the system was told to forget; "disk_bytes" came from the disk in a call. No cold row where the system
+    cannot be told."""
+    made, found = [], {"glimpse, store, warm": ([], []), "glimpse, store, cold": ([], [])}
+    with written(side) as folder:
+        for name, (seconds, read) in found.items():
+            for _ in range(ROUNDS):
+                images = open_store(folder).images(torch.zeros(1, dtype=torch.long))
+                if name.endswith("cold") and not forget(folder):
+                    return made
+                where, before = places(1, rng).cpu(), bytes_from_disk()
+                seconds.append(seconds_of(partial(glimpse, images, where, SIZE)))
+                read.append(bytes_from_disk() - before)
+                del images  # unmapped: pages that are mapped are not forgotten
+            made = [
+                {"name": each, "side": side, "threads": torch.get_num_threads(), "batch": 1, "glimpses": STEPS}
+                | {"size": SIZE, "seconds": median(taken), "disk_bytes": median(came)}
+                for each, (taken, came) in found.items()
+                if taken
+            ]
+    return made
+
+
+def forget(folder: str) -> bool:
+    """Tell the system to drop a folder's files from memory, once they are written; False where it cannot be told."""
+    if not hasattr(os, "posix_fadvise"):
+        return False
+    for path in Path(folder).iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return True
+
+
+def bytes_from_disk() -> int:
+    """That this process has had read so far; 0 where the system does not tell."""
+    told = Path("/proc/self/io")
+    found = re.search(r"^read_bytes: (\d+)", told.read_text(), re.MULTILINE) if told.exists() else None
+    return int(found[1]) if found else 0
+
+
+def places(batch: int, rng: torch.Generator) -> Tensor:
+    low, extent = torch.tensor([0.05, -0.5, -0.5]), torch.tensor([0.2, 1.0, 1.0])
+    return (low + extent * torch.rand(batch, STEPS, 3, generator=rng)).to(DEVICE)
 
 
 def plain(floats: Tensor, where: Tensor) -> Tensor:
-    """What a spatial transformer usually is: affine_grid and grid_sample over float images in [0, 1]."""
-    s, x, y = where.flatten(0, 1).T
-    zero = torch.zeros_like(s)
-    theta = torch.stack([torch.stack([s, zero, x], -1), torch.stack([zero, s, y], -1)], 1)
-    grid = F.affine_grid(theta, [len(s), 1, SIZE, SIZE], align_corners=False)
-    grid = grid.view(len(floats), -1, SIZE, 2)  # the glimpses of an image below each other: one call serves them all
-    return F.grid_sample(floats, grid, "bilinear", "border", align_corners=False)
+    """A spatial transformer at its best: one grid_sample over resident floats in [0, 1], its grid built directly."""
+    unit = (torch.arange(SIZE, device=where.device) + 0.5) * (2 / SIZE) - 1
+    s, x, y = where.unsqueeze(-1).unbind(-2)  # (B, T, 1)
+    cols, rows = (centre + s * unit for centre in (x, y))  # (B, T, L)
+    grid = torch.stack(torch.broadcast_tensors(cols.unsqueeze(-2), rows.unsqueeze(-1)), -1)  # (B, T, L, L, 2)
+    # The glimpses of an image below each other: one call serves them all.
+    return F.grid_sample(floats, grid.flatten(1, 2), "bilinear", "border", align_corners=False)
 
 
 BENCHMARKS = {  # name: what makes the rows of a profile, what shows them
-    "sampler": (lambda profile: sampler(), lambda rows: text_table(rows, "name side seconds bytes resident ratio")),
+    "sampler": (
+        lambda profile: sampler(),
+        lambda rows: text_table(rows, "name side threads seconds bytes resident ratio low high disk_bytes"),
+    ),
     "cost": (cost, cost_text),
     "epoch": (epoch, lambda rows: text_table(rows, "task precision batch seconds epoch_seconds ratio")),
 }

@@ -46,6 +46,7 @@ STRIP = 256  # rows of random pixels written at once
 TABLE = "name mode side channels batch parameters bytes seconds epoch_seconds ratio memory_ratio"
 COLUMNS = {  # of text: by key of a row, its heading and what it is multiplied by
     "parameters": ("weights, M", 1e-6), "bytes": ("MB", 1e-6), "resident": ("kept MB", 1e-6), "share": ("%", 1e2),
+    "low": ("from", 1), "high": ("to", 1), "disk_bytes": ("disk MB", 1e-6),
     "seconds": ("ms", 1e3), "epoch_seconds": ("epoch, h", 1 / 3600), "ratio": ("x time", 1),
     "memory_ratio": ("x memory", 1), "flops": ("GFLOP", 1e-9), "moved": ("MB moved", 1e-6),
     "intensity": ("FLOP/byte", 1), "floor": ("floor, ms", 1e3), "over": ("x floor", 1), "why": ("", None),
@@ -136,13 +137,20 @@ def against_side(size: Size) -> list[dict]:
 
 
 @contextmanager
-def stored(side: int) -> Iterator[Images]:
-    """One image of random pixels in a store on disk, mapped into memory; it is gone afterwards."""
+def written(side: int) -> Iterator[str]:
+    """The folder of a store on disk with one image of random pixels; it is gone afterwards."""
     check_writable(RUNS)
     heights = (min(STRIP, side - top) for top in range(0, side, STRIP))
     strips = (torch.randint(0, 256, (1, height, side), dtype=torch.uint8) for height in heights)
     with TemporaryDirectory(dir=RUNS, prefix="bench-") as folder:
         write_strips(folder, strips, (1, side, side), "random pixels")
+        yield folder
+
+
+@contextmanager
+def stored(side: int) -> Iterator[Images]:
+    """Its image, mapped into memory."""
+    with written(side) as folder:
         yield open_store(folder).images(torch.zeros(1, dtype=torch.long, device=DEVICE))
 
 

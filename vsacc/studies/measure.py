@@ -26,11 +26,13 @@ SHARE = 0.8  # of the free memory that work may need
 
 
 class Cost(NamedTuple):
-    """Of one call. seconds: the median; bytes: the most held at once beyond what was held before; calls: timed."""
+    """Of one call. seconds: the median; bytes: the most held at once beyond what was held before; calls: timed; times:
+    seconds of each, in turn with those of the other works."""
 
     seconds: float
     bytes: int
     calls: int
+    times: tuple[float, ...] = ()
 
 
 def seconds_of(work: Work) -> float:
@@ -80,7 +82,7 @@ def measure(works: Mapping[str, Work], rounds: int, budget: float = float("inf")
         elif sum(times[name]) < budget:
             times[name].append(seconds_of(work))
     timed = {name: seconds[1:] or seconds for name, seconds in times.items()}
-    return {name: Cost(statistics.median(timed[name]), peaks[name], len(timed[name])) for name in works}
+    return {n: Cost(statistics.median(each), peaks[n], len(each), tuple(each)) for n, each in timed.items()}
 
 
 def largest_batch(make: Callable[[int], Work], batch: int, smallest: int, needed: float) -> int | None:

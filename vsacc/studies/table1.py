@@ -6,6 +6,7 @@ planned is there, whether it was run or not. Accuracies are in percent, their me
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import comb
 
 from ..systems import find_system, system_name
 from ..tasks import Peer, Printed, all_tasks
@@ -38,6 +39,7 @@ class Group:
     planned: set[int] = field(default_factory=set)
     parameters: int | None = None
     steps: int | None = None
+    images: int | None = None  # seen in a training, each drawn anew or again
     glimpses: int | None = None
     seconds: list[float] = field(default_factory=list)
 
@@ -85,6 +87,7 @@ def group(rows: Mapping[str, dict], planned: Iterable[Planned]) -> list[Group]:
         found.accuracy[row["seed"]] = row["test_accuracy"]
         found.standin |= "stand-in" in row["protocol"]
         found.parameters, found.steps = row["parameters"], row["steps"]
+        found.images = row["steps"] * row["recipe"]["batch"]
         found.glimpses = row["config"].get("glimpses")
         found.seconds.append(row["seconds"])
     return list(groups.values())
@@ -170,10 +173,14 @@ def systems_table(groups: list[Group], profile: str, say: Callable[[Group], str]
 
 
 def training_table(groups: list[Group], profile: str) -> str:
-    """What the systems of a profile were given: steps and minutes of a training, by task."""
+    """What the systems of a profile were given: steps, images and minutes of a training, and glimpses, by task."""
 
     def given(each: Group) -> str:
-        return f"{each.steps:,} steps, {sum(each.seconds) / 60 / len(each.seconds):.1f} min" if each.values else ""
+        if not each.values:
+            return ""
+        looks = f", {each.glimpses} glimpses" if each.glimpses else ""
+        minutes = sum(each.seconds) / 60 / len(each.seconds)
+        return f"{each.steps:,} steps, {each.images:,} images, {minutes:.1f} min{looks}"
 
     return systems_table([each for each in groups if each.values], profile, given)
 
@@ -201,17 +208,16 @@ def by_task(groups: list[Group]) -> dict[str, dict[str, dict[str, list[float]]]]
 
 def compared(groups: list[Group], profile: str) -> str:
     """Every task that was run: who is best and next, whether every seed of the best is above every seed of the next,
-    and whose worst seed is above the best seed of glimpses at random places."""
+    and how often chance alone would put them so, were the two the same: 2 in the number of ways to deal the seeds."""
     mine, rows = [each for each in groups if each.profile == profile and each.values], []
     for task, title in titles(mine).items():
         ran = sorted((each for each in mine if each.task == task), key=lambda each: -each.mean)
         best = [f"`{each.system}` {percent(each.mean)}" for each in ran[:2]]
         apart = len(ran) > 1 and min(ran[0].values) > max(ran[1].values)
-        chance = find(ran, task, "random", profile).values
-        above = [f"`{each.system}`" for each in ran if chance and min(each.values) > max(chance)]
-        told = ", ".join(above) or ("nobody" if chance else NOT_RUN)
+        seeds = [len(each.values) for each in ran[:2]]
+        told = f"{2 / comb(sum(seeds), seeds[0]):.2g}" if len(ran) > 1 else ""
         rows.append([title, best[0], best[1] if len(ran) > 1 else NOT_RUN, "yes" if apart else "no", told])
-    return markdown(["task", "best", "next", "apart with every seed", "above random with every seed"], rows, left=5)
+    return markdown(["task", "best", "next", "apart with every seed", "by chance"], rows, left=4)
 
 
 def missing(groups: list[Group]) -> str:
