@@ -49,7 +49,8 @@ def test_a_line_holds_every_seed():
     lines = table(rows).splitlines()[2:]
     found = [line for line in lines if line.startswith("| one_digit")]
     assert found == [
-        "| one_digit | saccader | laptop | 1.23 M | 0, 2 | 95.1 / 90.0 % | 98.7 / 98.0 % | 1.0 | a CPU, 2 threads |"
+        "| one_digit | saccader | laptop | 1.23 M | 2 | 192,000 | 0, 2 | 95.1 / 90.0 % | 98.7 / 98.0 % | 1.0 |"
+        " a CPU, 2 threads |"
     ]
 
 
@@ -61,15 +62,18 @@ def test_a_stand_in_a_collapse_and_another_configuration_are_told():
         del stopped["one_digit-saccader-laptop-seed1"][gone]
     old["recipe"]["steps"] += 1
     text = table(blind | stopped | row("one_digit", seed=2) | {name: old})
-    assert "| mit5k (stand-in) | proxy_only | laptop | 1.23 M | 0 | 95.1 % |  | 1.5 | a CPU, 2 threads |" in text
-    assert "| one_digit | saccader | laptop | 1.23 M | 1, 2 | stopped / 95.1 % | 98.7 % | 1.5 |" in text
+    assert (
+        "| mit5k (stand-in) | proxy_only | laptop | 1.23 M |  | 38,400 | 0 | 95.1 % |  | 1.5 | a CPU, 2 threads |"
+        in text
+    )
+    assert "| one_digit | saccader | laptop | 1.23 M | 2 | 192,000 | 1, 2 | stopped / 95.1 % | 98.7 % | 1.5 |" in text
     assert "| identification | saccader | laptop, another configuration |" in text
 
 
 def test_headlines_that_nobody_has_run_say_so():
     lines = [line for line in table({}).splitlines() if "not run" in line]
     assert len(lines) == len(HEADLINES)
-    assert "| identification | saccader | paper |  |  | not run |  |  |  |" in lines
+    assert "| identification | saccader | paper |  |  |  |  | not run |  |  |  |" in lines
     assert HEADLINES <= {key(run) for run in plan("paper")}
     assert "| sum | saccader | paper | 1.23 M |" in table(row("sum", profile="paper"))
 

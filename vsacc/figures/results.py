@@ -116,14 +116,14 @@ def against_glimpses(rows: list[dict], marks: Marks) -> Figure:
 def against_side(sides: list[dict], seconds: list[dict], marks: Marks) -> Figure:
     """Two panels per task: accuracy, and milliseconds of an image, against its side."""
     figure, grid = panels(2 * len(by_task(sides)), 2, 5.0, 3.0, sharey=False)
-    taken = by_task(seconds)
+    taken, times = by_task(seconds), [1e3 * row["seconds"] for row in seconds] or [1.0]
     for left, right, (task, models) in zip(grid[::2], grid[1::2], by_task(sides).items(), strict=True):
         for mine in models.values():
             curve(left, mine, "side", "accuracy", 100, marks)
         for mine in taken.get(task, {}).values():
             curve(right, mine, "side", "seconds", 1e3, marks)
         left.set(ylabel="accuracy, %", ylim=(0, 102))
-        right.set(ylabel="ms per image", yscale="log")
+        right.set(ylabel="ms per image", yscale="log", ylim=(min(times) / 1.5, max(times) * 1.5))  # one for all tasks
         label_log(right.yaxis)
         for axes in (left, right):
             axes.set(title=task, xlabel="side of the image, pixels", xscale="log")

@@ -25,54 +25,9 @@ ABOUT = (
     "The executed notebooks of vsacc, a research workbook on Variational Saccading (Ramapuram et al., 2018): "
     "a model sees a small, coarse copy of an image, decides where to look and classifies what it finds."
 )
-STYLE = (
-    f"""
-{HtmlFormatter(style="tango").get_style_defs(".highlight")}
-@media (prefers-color-scheme: dark) {{
-{HtmlFormatter(style="github-dark").get_style_defs(".highlight")} }}
-"""
-    """
-:root { color-scheme: light dark; --card: light-dark(#fff, #1d2125); --line: light-dark(#e3e0d8, #32383e);
-  --soft: light-dark(#667079, #97a1a9); --accent: light-dark(#0b6e69, #5cc7bf); --bad: light-dark(#b3261e, #ff8a80); }
-body { margin: 0 auto; padding: 2rem 1.25rem 5rem; max-width: 56rem; background: light-dark(#fbfaf7, #15181b);
-  color: light-dark(#1f2328, #dfe3e6); font: 1.02rem/1.62 system-ui, sans-serif; }
-a { color: var(--accent); }
-h1, h2, h3 { line-height: 1.25; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-pre, code { font-family: ui-monospace, monospace; font-size: .87rem; }
-pre { margin: 0; line-height: 1.5; }
-img { display: block; max-width: 100%; margin: 0 auto; background: #fff; border-radius: 6px; }
-blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 3px solid var(--accent); color: var(--soft); }
-math { font-size: 1.08em; }
-math[display="block"] { margin: 1rem 0; overflow-x: auto; overflow-y: hidden; }
-.soft, .input_prompt { color: var(--soft); font-size: .88rem; }
-.bad { color: var(--bad); }
-.card, .input { background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: 1.1rem 0 .6rem; }
-.card { display: grid; grid-template-columns: 3fr 2fr; gap: 1.4rem; padding: 1.2rem; }
-.card h2 { margin: 0; font-size: 1.2rem; }
-.card td { text-align: right; }
-.input { padding: .5rem .95rem; overflow-x: auto; }
-.output_area { margin: .6rem 0; overflow-x: auto; }
-.output_area pre { padding-left: .95rem; border-left: 2px solid var(--line); }
-.output_error pre { border-color: var(--bad); }
-.output_prompt, .text_cell .prompt, .output_area > .prompt { display: none; }
-.highlight { background: none !important; }
-"""
-)
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+_light, _dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("tango", "github-dark"))
+_style, PAGE = (Path(__file__).with_name(f"page.{kind}").read_text() for kind in ("css", "html"))
+STYLE = f"{_light}\n@media (prefers-color-scheme: dark) {{\n{_dark} }}\n{_style}"
 WIDGET_NOTE = '<p class="soft">Sliders stand here when the notebook is open in JupyterLab.</p>'
 ROWS = 8  # numbers shown of a record
 

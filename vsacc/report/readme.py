@@ -5,7 +5,7 @@ from itertools import groupby
 
 from ..local.paths import CHECKOUT, UserError, write_atomic
 from ..studies.plan import Planned, job_of, plan, read_rows
-from ..studies.table1 import NOT_RUN, count, markdown, percent
+from ..studies.table1 import NOT_RUN, count, looks, markdown, percent
 
 PART = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 COLUMNS = (
@@ -55,7 +55,7 @@ def line(task: str, model: str, profile: str, variant: str, runs: list[Planned],
         model,
         profile,
         f"{have[0]['parameters'] / 1e6:.2f} M",
-        str(have[0]["config"].get("glimpses", "")),
+        str(looks(have[0]) or ""),
         f"{have[0]['recipe']['steps'] * have[0]['recipe']['batch']:,}",
         ", ".join(str(row["seed"]) for row in have),
         shares(["stopped" if "stopped" in row else row["test_accuracy"] for row in have]),

@@ -88,9 +88,14 @@ def group(rows: Mapping[str, dict], planned: Iterable[Planned]) -> list[Group]:
         found.standin |= "stand-in" in row["protocol"]
         found.parameters, found.steps = row["parameters"], row["steps"]
         found.images = row["steps"] * row["recipe"]["batch"]
-        found.glimpses = row["config"].get("glimpses")
+        found.glimpses = looks(row)
         found.seconds.append(row["seconds"])
     return list(groups.values())
+
+
+def looks(row: dict) -> int | None:
+    """How many glimpses a run took, None for a system that takes none."""
+    return row["config"].get("glimpses") if "{}" in find_system(row["model"]).reads else None
 
 
 def find(groups: Iterable[Group], task: str, system: str, profile: str) -> Group:
@@ -178,9 +183,9 @@ def training_table(groups: list[Group], profile: str) -> str:
     def given(each: Group) -> str:
         if not each.values:
             return ""
-        looks = f", {each.glimpses} glimpses" if each.glimpses else ""
+        taken = f", {each.glimpses} glimpses" if each.glimpses else ""
         minutes = sum(each.seconds) / 60 / len(each.seconds)
-        return f"{each.steps:,} steps, {each.images:,} images, {minutes:.1f} min{looks}"
+        return f"{each.steps:,} steps, {each.images:,} images, {minutes:.1f} min{taken}"
 
     return systems_table([each for each in groups if each.values], profile, given)
 

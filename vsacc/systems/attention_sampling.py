@@ -267,7 +267,6 @@ ATTENTION_SAMPLING = System(
         "identification": {"glimpses": 4},
         "identification_2528": {"glimpses": 4},
         "sum": {"glimpses": 4},
-        # With three patches, or at four times the learning rate, it does not start.
         "mit5k": {"glimpses": 8, "size": 48, "scale": 0.3, "grey": 0.5, "entropy": 0.01},
         # The published patches: 100 pixels of a frame 1280 wide, and 27 of 500.
         "speed_limits": {"glimpses": 5, "size": 48, "scale": 0.08, "view": 64, "grey": 0.5},
@@ -276,7 +275,7 @@ ATTENTION_SAMPLING = System(
         # published cells of 5 pixels they miss as many as draws with replacement do.
         "megapixel_easy": {"glimpses": 10, "size": 48, "scale": 48 / 500, "bright": 1.5, "jitter": True},
         **{key: {"glimpses": 10, "size": 48, "scale": 48 / 1500, "view": 96, "bright": 1.5} for key in MEGAPIXEL},
-        # As published, but for the bright start: without it, theirs learns nothing in the first 210 of 500 epochs.
+        # As published, but for the bright start.
         **{(task, "paper"): PUBLISHED for task in MEGAPIXEL},
     },
     recipes={

@@ -16,7 +16,7 @@ CHANGES = {
     # The published patches of 27 pixels are glimpses of scale .054.
     "colon": {"glimpses": 10, "size": 48, "grey": 0.5, "likelihood": "pooled", "scale": (0.05, 0.1, 0.3)},
     "mit5k": {"glimpses": 3, "size": 48, "grey": 0.5, "scale": (0.25, 0.35, 0.5)},
-    # A look at each frame, always at the same digit. From narrower frames it does not start: they show parts of parts.
+    # A look at each frame, always at the same digit, in frames that are wide at first: narrow ones show parts of parts.
     "moving_digit": {"glimpses": 5, "inhibition": False, "scale": (0.2, 0.3, 0.9)},
     # A digit fills a glimpse of scale 28 / 500 or 28 / 1500. Places must scatter by little more, or broad looks never
     # meet one. Each glimpse reads for itself: the mixture of what they say is largest where most of them agree.
@@ -45,7 +45,7 @@ SACCADER = System(
     make=make,
     sizes=SIZES,
     changes=CHANGES,
-    # Five proxies of 64 x 64 in the bound: the weights make up for the pixels.
+    # Proxies of four times the pixels or more in the bound: the weights make up for them.
     recipes={key: {"weight_c": 3e-05, "weight_kl": 3e-05} for key in ("megapixel_easy", *MEGAPIXEL)},
     # The paper's own choices (its section 4 and its code): dense posterior, summed features, no memory of places, sigma
     # learned from the start, and Eq. 6 with its own weights.

@@ -46,7 +46,7 @@ class Digits(NamedTuple):
 
 @lru_cache
 def load_digits(split: str) -> Digits:
-    """The digits of "train", "validation" (the last of the train files: all tuning looks here) or "test", on the CPU;
+    """The digits of "train", "validation" (the last of the train files, for choices) or "test", on the CPU;
     fetched first where they are not there. Raises UserError for another split, or where no source has them."""
     if split not in SPLITS:
         raise UserError(f"MNIST has no split {split!r}, choose train, validation or test.")
