@@ -286,3 +286,16 @@ def test_a_small_file_that_declares_a_huge_picture_is_refused(tmp_path, file, ti
     monkeypatch.setattr(module, "PIXELS", 64 * 96 - 1)
     with pytest.raises(UserError, match=r"a\.dng declares 96 x 64 pixels"):
         develop(tmp_path / "a.dng")
+
+
+def test_memory_that_runs_out_is_one_sentence_of_one_photograph(monkeypatch, tmp_path):
+    """The rest is prepared: what a preparation passes over is what raises UserError."""
+    path = tmp_path / "huge.png"
+    Image.new("RGB", (40, 30)).save(path)
+
+    def none_left(_):
+        raise MemoryError
+
+    monkeypatch.setattr("vsacc.images.develop.develop_pillow", none_left)
+    with pytest.raises(UserError, match=r"huge\.png needs more memory than is free"):
+        develop(path)

@@ -1,8 +1,7 @@
 """Classifying very large images through a few glimpses: Variational Saccading and its peers.
 
 The names that a reader needs first stand here and are imported when they are used; the rest is found by its room. The
-core, ``sampler vrnn reading loss saccader``, is the paper and needs torch alone. Commands: ``vsacc --help``.
-"""
+core, ``sampler vrnn reading loss saccader``, is the paper and needs torch alone. Commands: ``vsacc --help``."""
 
 from importlib import import_module
 

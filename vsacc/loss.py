@@ -7,8 +7,7 @@ log p(o_i | z_i) is absent: o_i is a Dirac at the sampler's output. The expectat
 Notebook 01 derives the bound and says which of its steps hold when.
 
 Models that decide by chance and without a pathwise gradient add the terms "log_pi" and "baseline" (score function), and
-a model may add a "bonus" of its own, weighted already.
-"""
+a model may add a "bonus" of its own, weighted already."""
 
 from typing import NamedTuple
 
@@ -86,7 +85,6 @@ def score_function(reward: Tensor, log_pi: Tensor, baseline: Tensor) -> Tensor:
 
     Its gradient is sum_t d log pi_t (R - b_t), unbiased for d E[R], and it fits b_t to R by least squares. reward: R
     (B,), of the whole episode; log_pi: (B, T), log-probability of each choice that was drawn; baseline: b (B, T), what
-    was expected before it, which must not depend on the choice itself.
-    """
+    was expected before it, which must not depend on the choice itself."""
     advantage = reward.unsqueeze(1) - baseline  # (B, T)
     return (log_pi * advantage.detach() - advantage**2).sum(1)

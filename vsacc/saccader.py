@@ -4,8 +4,7 @@ Whatever looks at images here is a :class:`Model`: ``model(images, glimpses=None
 stands once, in :meth:`Saccader.roll_out`. Who chooses a place is a value that is passed in, a :data:`Policy`: the mean
 of q or a sample of it, a place chosen by a hand, or places that ask nobody, see :class:`Given`.
 
-Shapes: B batch, T glimpses, C channels, L side of a glimpse, J of the proxy, D hidden units, K classes.
-"""
+Shapes: B batch, T glimpses, C channels, L side of a glimpse, J of the proxy, D hidden units, K classes."""
 
 import math
 import zlib
@@ -62,11 +61,9 @@ def clean(c: Tensor, training: bool) -> Tensor:
 
 
 class Model(nn.Module):
-    """What training knows of a model: images in, :class:`Output` out.
-
-    config: what it was built from. noise: (proxies (B, C, J, J), training?) -> the proxies that the model sees, of a
-    model that has one; set it to let a model meet another noise than the one it was trained with.
-    """
+    """What training knows of a model: images in, :class:`Output` out. config: what it was built from.
+    noise: (proxies (B, C, J, J), training?) -> the proxies that the model sees, of a model that has one; set it to let
+    a model meet another noise than the one it was trained with."""
 
     config: object
     noise: Callable[[Tensor, bool], Tensor] = staticmethod(clean)
@@ -238,9 +235,7 @@ class Saccader(Reader):
 
     def see(self, images: Images, steps: int) -> tuple[Tensor, list[Features]]:
         """What each step is shown: proxies that broadcast to (T, B, C, J, J), and T times what phi_c makes of them.
-
-        Of a still image every step sees the same, of a video step i sees frame i.
-        """
+        Of a still image every step sees the same, of a video step i sees frame i."""
         c = proxy(images, self.config.proxy)  # (B, C, J, J), of a video (B, F, C, J, J)
         if c.dim() == 4:
             c = self.noise(c, self.training)

@@ -11,8 +11,7 @@ Convention
     z = (z_s, x, y): x and y are the glimpse's centre in [-1, 1] image coordinates, z_s becomes its scale s through a
     sigmoid onto ``scale``, see :meth:`VRNN.where`. ``sigma`` is always a standard deviation, in the KL and in sampling.
 
-Shapes: B batch, C channels, J side of the proxy, M = J/2 side of its feature map, F features, D hidden units.
-"""
+Shapes: B batch, C channels, J side of the proxy, M = J/2 side of its feature map, F features, D hidden units."""
 
 import math
 from typing import NamedTuple
@@ -68,8 +67,7 @@ class VRNN(nn.Module):
     ``visited`` from the map (inhibition of return); spatial only. scale: (smallest, largest, largest while
     :meth:`widen` is at 1) s. sigma: (smallest, largest) standard deviation of the posterior. bright: how strongly looks
     start on bright places, 0 for not at all; spatial only: for images so large and so empty that places between things,
-    where all looks start otherwise, show nothing to learn from.
-    """
+    where all looks start otherwise, show nothing to learn from."""
 
     def __init__(
         self,
@@ -157,8 +155,7 @@ class VRNN(nn.Module):
 
         In evaluation 0 beyond REACH of the peak: the mean of two equally good places would be a place between them.
         In training such a mean is what teaches the map to make up its mind, so there nothing is cut off; unless it has
-        made up its mind from the start, by what is bright.
-        """
+        made up its mind from the start, by what is bright."""
         logits = self.salience(features, state)
         if not self.training or self.bright is not None:
             peak = self.grid.flatten(0, 1)[logits.flatten(1).argmax(-1)]  # (B, 2)
@@ -197,9 +194,7 @@ class VRNN(nn.Module):
 
     def log_proxy(self, proxy: Tensor, z: Tensor, hidden: Tensor) -> Tensor:
         """log p(c | z_i, h_{i-1}) of the 8-bit proxy, in nats, summed over pixels: (..., 3), (..., D) -> (...,).
-
-        A Gaussian density times the width of a grey level: a probability, hence negative, as Eq. 6 needs it to be.
-        """
+        A Gaussian density times the width of a grey level: a probability, hence negative, as Eq. 6 needs it to be."""
         log_sigma = self.log_sigma_c.clamp(min=math.log(0.01))
         error = (proxy - self.decode(z, hidden)) * torch.exp(-log_sigma)
         return (-0.5 * error**2 - log_sigma - LOG_LEVEL).flatten(-3).sum(-1)

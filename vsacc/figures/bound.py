@@ -1,8 +1,7 @@
 """Figures of notebook 01: the lower bound on a model small enough to integrate. Arrays in, Figure out.
 
 Places are in image coordinates, [-1, 1] on each axis with y down; everything logarithmic is in nats. Arrays whose shape
-is not given have one value for each of the places, widths of q, noises or numbers of samples that stand before them.
-"""
+is not given have one value for each of the places, widths of q, noises or numbers of samples that stand before them."""
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,8 +1,7 @@
 """Figures of notebook 06: what looking costs.
 
 Rows are those of ``vsacc bench cost``: seconds per image, bytes beyond the images; seconds None where a row was not
-run. A row's "method" is a system's name, which has a mark.
-"""
+run. A row's "method" is a system's name, which has a mark."""
 
 import numpy as np
 from matplotlib.container import BarContainer
@@ -14,11 +13,9 @@ MODES = {"inference": 1.0, "training": 0.45}  # opacity of a bar
 
 
 def table(rows: list[dict], printed: dict[str, tuple[float, float, float]], epoch: int, marks: Marks) -> Figure:
-    """Parameters, memory and time of each method, a pair of bars for inference and training.
-
-    rows: of one number of channels. printed: (parameters, bytes, seconds per epoch) of the paper's Table 1 by name,
-    drawn as open diamonds; its batch of 160 is divided out of the bytes, ``epoch`` images out of the seconds.
-    """
+    """Parameters, memory and time of each method, a pair of bars for inference and training. rows: of one number of
+    channels. printed: (parameters, bytes, seconds per epoch) of the paper's Table 1 by name, drawn as open diamonds;
+    its batch of 160 is divided out of the bytes, ``epoch`` images out of the seconds."""
     names = list(dict.fromkeys(row["name"] for row in rows))
     figure, panels = subplots(10, 0.62 * len(names) + 1.5, 1, 3, sharey=True)
     count, memory, time = panels
@@ -77,9 +74,7 @@ def against_side(rows: list[dict], slopes: dict[str, dict[str, float | None]], m
 
 def roofline(rows: list[dict], flops: float, bandwidth: float, marks: Marks) -> Figure:
     """Operations a second against operations a byte, under the roof of the machine; training has open markers.
-
-    rows: with "intensity", operations a byte, and "flops", an image; flops, bandwidth: the machine's peaks a second.
-    """
+    rows: with "intensity", operations a byte, and "flops", an image; flops, bandwidth: the machine's peaks a second."""
     figure, axes = subplots(8, 4.2)
     ridge = flops / bandwidth
     reach = [ridge, *(row["intensity"] for row in rows)]

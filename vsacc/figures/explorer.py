@@ -3,8 +3,7 @@
 A ``look`` is anything with the arrays of ``vsacc.look.explorer.Look``, what is None in it is left out; a ``picture``
 anything with ``small`` (uint8 (h, w) or (h, w, 3)), ``shape`` = (H, W) of the image it stands for, ``title`` and
 ``truth`` (a class, bool (K,), or None). Places are (s, x, y) in coordinates in which an image is [-1, 1] on each axis.
-Steps count from 0. Axes are laid out once and drawn into again and again, so that a slider is answered at once.
-"""
+Steps count from 0. Axes are laid out once and drawn into again and again, so that a slider is answered at once."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -124,10 +123,8 @@ def steps(picture: Any, look: Any, classes: Sequence[str], count: int) -> Figure
 
 
 def survey(picture: Any, where: ndarray, shares: ndarray, called: ndarray, classes: Sequence[str]) -> Figure:
-    """What would be said if the last of the glimpses ``where`` (t, 3) looked elsewhere.
-
-    shares (side, side), p(truth) by the centre of the moved glimpse, rows down y; called (side, side), the class.
-    """
+    """What would be said if the last of the glimpses ``where`` (t, 3) looked elsewhere. shares (side, side), p(truth)
+    by the centre of the moved glimpse, rows down y; called (side, side), the class."""
     figure, (image, chance, calls) = subplots(10, 3.5, 1, 3)
     show(image, picture.small, plain(picture.title))
     figure.colorbar(chance.imshow(shares, extent=EXTENT, vmin=0, vmax=1), ax=chance, shrink=0.85)

@@ -1,7 +1,6 @@
 """Pictures of what was reached: on a task, by class and by model, and by every system beside every other.
 
-Rows of a budget are those of ``vsacc budget``, with a 95 % interval, "low" and "high", of their accuracy.
-"""
+Rows of a budget are those of ``vsacc budget``, with a 95 % interval, "low" and "high", of their accuracy."""
 
 from collections.abc import Sequence
 
@@ -62,9 +61,7 @@ def panels(count: int, columns: int, width: float, height: float, sharey: bool =
 
 def systems(results: dict[str, dict[str, dict]], names: Sequence[str], control: str, marks: Marks) -> Figure:
     """A panel per task: a dot per seed, a bar at their mean, a dotted line where the system ``control`` is.
-
-    results: task's title -> system -> profile -> accuracies of the seeds; names: of all systems, from top to bottom.
-    """
+    results: task's title -> system -> profile -> accuracies of the seeds; names: of all systems, from top to bottom."""
     figure, grid = panels(len(results), 3, 3.6, 0.3 * len(names) + 0.7)
     for axes, (title, by_system) in zip(grid, results.items(), strict=True):
         for line, name in enumerate(names):

@@ -2,8 +2,7 @@
 
 Images are (N, H, W) or (N, H, W, 3), glimpses (N, T, L, L) or (N, T, L, L, 3), with values in [0, 255] or [0, 1]; boxes
 are (x0, y0, x1, y1) and where is (s, x, y), both in coordinates in which an image is [-1, 1] on each axis, y down.
-What a title says is green where it is ``right``, else red.
-"""
+What a title says is green where it is ``right``, else red."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest

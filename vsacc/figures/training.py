@@ -95,10 +95,8 @@ def ablation(rows: dict[str, dict]) -> Figure:
 
 
 def error_causes(edges: tuple[int, ...], accuracy: Curves, images: list[float], causes: dict[str, float]) -> Figure:
-    """Accuracy by the distance between two digits, and the share of all images that are errors of each cause.
-
-    edges: of the bins of the distance, in pixels; accuracy: by reading, one value a bin; images: share of all in a bin.
-    """
+    """Accuracy by the distance between two digits, and the share of all images that are errors of each cause. edges: of
+    the bins of the distance, in pixels; accuracy: by reading, one value a bin; images: share of all in a bin."""
     figure, (near, why) = subplots(10, 3.3, 1, 2, width_ratios=[1.5, 1])
     names = [*(f"{low} to {high}" for low, high in pairwise(edges[:-1])), f"over {edges[-2]}"]
     near.bar(names, images, 0.8, color="0.88", label="share of the images")
@@ -114,10 +112,8 @@ def error_causes(edges: tuple[int, ...], accuracy: Curves, images: list[float], 
 
 def noise_curves(found: dict[str, dict], labels: dict[str, list], trained: str, until: float, looks: Looks) -> Figure:
     """Accuracy (top) and share of digits found (bottom) against the level of each kind of noise.
-
     found: variant -> kind -> "level" (levels,), "accuracy" and "localised" (seeds, levels), the latter or None; labels:
-    of the levels, by kind; trained: the kind that was in the training, and is shaded, until its level ``until``.
-    """
+    of the levels, by kind; trained: the kind that was in the training, and is shaded, until its level ``until``."""
     figure, panels = subplots(2.7 * len(labels), 5.6, 2, len(labels), sharey="row", sharex="col", squeeze=False)
     for column, (kind, ticks) in zip(panels.T, labels.items(), strict=True):
         for axes, key in zip(column, ("accuracy", "localised"), strict=True):

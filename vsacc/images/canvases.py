@@ -35,8 +35,7 @@ def bilinear_matrix(pixels: int, side: int, device: torch.device) -> Tensor:
 def render(side: int, sprites: Tensor, corners: Tensor) -> Pyramid:
     """What :func:`vsacc.sampler.build_pyramid` makes of black canvases with sprites on them, uint8 (B, 1, side, side),
     from the pixels near a sprite alone. sprites: uint8 (B, D, 28, 28), pasted one after the other: a later one replaces
-    all pixels that it covers. corners: long (B, D, 2), (row, column) of each sprite's upper left pixel.
-    """
+    all pixels that it covers. corners: long (B, D, 2), (row, column) of each sprite's upper left pixel."""
     sizes = pyramid_sizes(side, side)
     flat = torch.zeros(len(sprites), sum(h * w for h, w in sizes), dtype=torch.uint8, device=sprites.device)
     place = corners.unsqueeze(-1) + torch.arange(SPRITE, device=corners.device)  # (B, D, 2, 28)
@@ -62,9 +61,7 @@ def crossings(rows: Tensor, cols: Tensor, side: int) -> Tensor:
 class Video(NamedTuple):
     """B clips of F frames, the sets {x_i, c_i} with which the paper's section 3 ends, behind the sampler's protocol:
     ``proxy(video, J)`` is (B, F, C, J, J), and ``glimpse(video, where, L)`` cuts row i of ``where`` from frame i.
-
-    flat: uint8 (B, F, C, N), of each frame what a :class:`vsacc.sampler.Pyramid` with these sizes holds.
-    """
+    flat: uint8 (B, F, C, N), of each frame what a :class:`vsacc.sampler.Pyramid` with these sizes holds."""
 
     flat: Tensor
     sizes: tuple[tuple[int, int], ...]

@@ -2,8 +2,7 @@
 
 What a file holds is told by its content, never by its name. Colours are converted with the embedded ICC profile;
 without one they are taken as sRGB. A file that is damaged, cut short or too large is refused in one sentence: nothing
-here returns a picture whose lower half is missing.
-"""
+here returns a picture whose lower half is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,8 +48,7 @@ def develop(path: Path | str, prophoto: bool = False) -> np.ndarray:
         prophoto: a 16-bit RGB TIFF without an ICC profile is ProPhoto RGB, as FiveK's experts saved it.
 
     Raises UserError, naming the file, where it is missing, damaged, cut short, of another format or larger than
-    :data:`PIXELS`, the last before anything is decoded.
-    """
+    :data:`PIXELS`, the last before anything is decoded."""
     path = Path(path)
     with one_sentence_of(path):
         with path.open("rb") as file:
@@ -83,8 +81,10 @@ def one_sentence_of(path: Path) -> Iterator[None]:
     """Turn whatever a decoder throws at a damaged file, IndexError and KeyError included, into one sentence."""
     try:
         yield
-    except (UserError, MemoryError):
+    except UserError:
         raise
+    except MemoryError as error:
+        raise UserError(f"{path.name} needs more memory than is free, make it smaller or take it away.") from error
     except Exception as error:
         text = getattr(error, "strerror", None) or (error.args[0] if error.args else type(error).__name__)
         text = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
@@ -133,9 +133,7 @@ def check_jpeg(path: Path) -> None:
 
 def develop_deep(page: TiffPage, prophoto: bool) -> Image.Image:
     """A page of uint16 grey or RGB as an upright sRGB image: Pillow would cut it to 8 bits before converting colours.
-
-    prophoto: as of :func:`develop`. Raises ValueError for other kinds of sample.
-    """
+    prophoto: as of :func:`develop`. Raises ValueError for other kinds of sample."""
     colour = page.photometric == PHOTOMETRIC.RGB
     if (page.dtype, page.bitspersample) != (np.uint16, 16) or page.photometric.name not in ("RGB", "MINISBLACK"):
         raise ValueError(f"{page.bitspersample}-bit {page.photometric.name} TIFF, not 8- or 16-bit grey or RGB")

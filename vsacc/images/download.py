@@ -1,8 +1,7 @@
 """Files over HTTP that arrive whole or not at all, and go on where they stopped.
 
 A file grows under ``name.part`` and takes its name once its length, and its checksum where one is known, are right.
-So a name that exists is a whole file. (The usual libraries start a file anew at every try.)
-"""
+So a name that exists is a whole file. (The usual libraries start a file anew at every try.)"""
 
 import hashlib
 import http.client

@@ -4,10 +4,9 @@ folder/images.u8      a record per photograph, all of equal length
 folder/manifest.json  what the records are; written last, so where it is, the store is whole
 folder/journal.jsonl  what is done so far, for :mod:`vsacc.images.store_writing`
 
-A record holds the levels of :func:`vsacc.sampler.build_pyramid` one after another. A level is padded to multiples of
-64 and stored as tiles of (C, 64, 64) bytes, row by row: the plane of a tile is 4096 bytes, a page, so that a glimpse
-touches few pages.
-"""
+A record holds the levels of :func:`vsacc.sampler.build_pyramid` one after another. A level is padded to multiples of 64
+and stored as tiles of (C, 64, 64) bytes, row by row: the plane of a tile is 4096 bytes, a page, so that a glimpse
+touches few pages."""
 
 import json
 import mmap
@@ -42,11 +41,9 @@ def span_tables(sizes: Sizes, channels: int, device: torch.device | str = "cpu")
 
 
 class Tiled(NamedTuple):
-    """B images of a store, read where they lie: what :class:`vsacc.sampler.Images` asks for.
-
-    pixels: uint8 (N,), the bytes of the whole store, mapped into memory or on a GPU. starts: long (B,), the first byte
-    of each image's record; what is read comes to its device. mapped: to give the kernel advice about, or None.
-    """
+    """B images of a store, read where they lie: what :class:`vsacc.sampler.Images` asks for. pixels: uint8 (N,), the
+    bytes of the whole store, mapped into memory or on a GPU. starts: long (B,), the first byte of each image's record;
+    what is read comes to its device. mapped: to give the kernel advice about, or None."""
 
     pixels: Tensor
     starts: Tensor
@@ -111,9 +108,7 @@ class Tiled(NamedTuple):
 
 class Store(NamedTuple):
     """An open store: what its photographs are, and their pixels. Everything is in the order of ``names``.
-
-    labels: long (N,), indices into ``classes``. source: what the photographs are, in words. tiled: all N images.
-    """
+    labels: long (N,), indices into ``classes``. source: what the photographs are, in words. tiled: all N images."""
 
     classes: tuple[str, ...]
     names: tuple[str, ...]

@@ -48,8 +48,7 @@ def write_store(
     left out, and tried again by the next run. source: what the photographs are, in words.
 
     Returns a sentence on each photograph that was left out. Raises UserError where the folder cannot be written, holds
-    other photographs or runs out of space, or no photograph could be developed.
-    """
+    other photographs or runs out of space, or no photograph could be developed."""
     if not photos:
         raise UserError("there are no photographs to store, look at the folder that was given.")
     store = Unfinished(Path(folder), source, 3, pyramid_sizes(side, side))
@@ -79,11 +78,9 @@ def write_strips(folder: Path | str, strips: Iterable[Tensor], shape: tuple[int,
 
 
 class Unfinished:
-    """The files of a store while it is written.
-
-    header: the journal's first line, on which two runs must agree to work on the same store.
-    record: bytes of one. done: name -> its place among the records, and the CRC-32 of each of its levels.
-    """
+    """The files of a store while it is written. header: the journal's first line, on which two runs must agree to work
+    on the same store. record: bytes of one. done: name -> its place among the records, and the CRC-32 of each of its
+    levels."""
 
     def __init__(self, folder: Path, source: str, channels: int, sizes: Sizes):
         self.folder, self.channels, self.sizes = folder, channels, sizes

@@ -1,4 +1,3 @@
 """This machine: where files lie, which profile a run has, how a file is written whole, what a run leaves as evidence.
 
-Imports no other room.
-"""
+Imports no other room."""

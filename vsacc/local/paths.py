@@ -9,8 +9,7 @@
   ``SHIPPED_REPORTS``, the committed rows).
 
 A relative folder in a variable counts from the checkout where there is one, because a notebook's kernel and the command
-that started it have different working directories.
-"""
+that started it have different working directories."""
 
 import json
 import os
@@ -54,11 +53,8 @@ class UserError(Exception):
 
 
 def resolve_profile(profile: str = "auto") -> str:
-    """The profile of a run: "quick", "laptop" or "paper".
-
-    "auto" is what VSACC_PROFILE names, else "paper" where CUDA is present, else "laptop".
-    Raises UserError for an unknown name.
-    """
+    """The profile of a run: "quick", "laptop" or "paper". "auto" is what VSACC_PROFILE names, else "paper" where CUDA
+    is present, else "laptop". Raises UserError for an unknown name."""
     if profile == "auto":
         profile = os.environ.get("VSACC_PROFILE") or "auto"
     if profile == "auto":
@@ -72,9 +68,7 @@ def resolve_profile(profile: str = "auto") -> str:
 
 def resolve_flag(value: object) -> bool:
     """A parameter of a notebook that says yes or no: papermill hands on the "false" of ``-p retrain false`` as a text.
-
-    Raises UserError for what is neither.
-    """
+    Raises UserError for what is neither."""
     said = str(value).lower()
     if said not in ("true", "yes", "1", "false", "no", "0"):
         raise UserError(f"{value!r} is neither true nor false, give one of them.")
@@ -90,10 +84,8 @@ def resolve_seed(value: object) -> int:
 
 
 def write_atomic(path: Path | str, content: bytes | str) -> Path:
-    """Write the whole file or nothing: a reader sees the old content or the new, even after a kill.
-
-    Text is written as UTF-8 and missing folders are made. Raises UserError where the place cannot be written.
-    """
+    """Write the whole file or nothing: a reader sees the old content or the new, even after a kill. Text is written as
+    UTF-8 and missing folders are made. Raises UserError where the place cannot be written."""
     path = Path(path)
     # In the same folder, because os.replace is atomic only within one file system.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -137,9 +129,7 @@ def check_room(folder: Path, size: int) -> None:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Wait, and say so, until no other process works in ``folder``, which is made where missing, and keep others out.
-
-    A kill frees the lock. The same thread may take it again inside. Raises UserError where it cannot be written.
-    """
+    A kill frees the lock. The same thread may take it again inside. Raises UserError where it cannot be written."""
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", is_singleton=True)

@@ -24,8 +24,7 @@ def provenance(device: torch.device | None = None) -> dict:
     GPU that is current, where there is CUDA, unless another is named.
 
     ``revision`` is the commit of this checkout, "-dirty" where its code differs; without a .git, what VSACC_REVISION
-    says, else the version of the package where it was installed, else "unknown".
-    """
+    says, else the version of the package where it was installed, else "unknown"."""
     on_gpu = device.type == "cuda" if device else torch.cuda.is_available()
     return {
         "revision": _revision(),

@@ -1,8 +1,7 @@
 """Pictures to look at, and what a trained model sees and says of one, step by step: arrays for figures and sliders.
 
 A picture is an image of a test set or the reader's own file, made when it is asked for. Every system can be explored on
-every task; what a model lacks, such as places or a bound, is None in its looks.
-"""
+every task; what a model lacks, such as places or a bound, is None in its looks."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -67,9 +66,7 @@ def open_picture(path: Path | str, channels: int) -> Picture:
 
 class Folder(Sequence[Picture]):
     """The reader's own files in a folder, by name; each is opened when it is asked for, as in :func:`open_picture`.
-
-    Raises UserError where there are none.
-    """
+    Raises UserError where there are none."""
 
     def __init__(self, folder: str, channels: int):
         self.paths = sorted(p for p in Path(os.path.expanduser(folder)).glob("*") if p.suffix.lower() in SUFFIXES)
@@ -155,8 +152,7 @@ class Explorer:
 
         places: (s, x, y) by step, 0 the first, where the model's own choice is overruled; later saccades know of it.
         seed: of the sample z ~ q; None looks at the means. Raises UserError where either is given and the model is not
-        :attr:`movable`.
-        """
+        :attr:`movable`."""
         places, level = places or {}, picture.images.level(-1)
         steps = min(self.steps, level.shape[1]) if level.dim() == 5 else self.steps
         if self.movable:
@@ -205,10 +201,8 @@ class Explorer:
 
     @torch.no_grad()
     def survey(self, picture: Picture, step: int, side: int = 25) -> np.ndarray:
-        """p(y | o_1..t) had a model that reads anywhere looked elsewhere at ``step`` = t - 1, at its own scale.
-
-        Returns (side, side, K): rows run down y, columns right along x, places at the centres of side x side cells.
-        """
+        """p(y | o_1..t) had a model that reads anywhere looked elsewhere at ``step`` = t - 1, at its own scale. Returns
+        (side, side, K): rows run down y, columns right along x, places at the centres of side x side cells."""
         where = torch.from_numpy(self.look(picture).where[: step + 1]).repeat(side**2, 1, 1)  # (side * side, t, 3)
         where[:, step, 1:] = cell_centres(side).flatten(0, 1)
         o = glimpse(picture.images, where.view(1, -1, 3), self.model.config.size)[0]

@@ -1,7 +1,6 @@
 """The README's figure and film, from committed weights, to reports/hero.png and reports/saccades.gif.
 
-The film shows the first pictures of the fixed test set, the figure the first one for which looking matters.
-"""
+The film shows the first pictures of the fixed test set, the figure the first one for which looking matters."""
 
 import numpy as np
 import torch
@@ -22,9 +21,7 @@ MOVING, RESTING = 0.08, 1.3  # seconds a frame is shown
 
 def travel(where: np.ndarray, between: int) -> np.ndarray:
     """The way of the gaze from the whole image over the places (T, 3): (T, between, 3), arriving with the last frame.
-
-    It starts and stops smoothly; s changes by equal factors, as a zoom does.
-    """
+    It starts and stops smoothly; s changes by equal factors, as a zoom does."""
     places = np.concatenate([[[1.0, 0.0, 0.0]], where])
     places[:, 0] = np.log(places[:, 0])
     share = np.linspace(0, 1, between + 1)[1:, None]

@@ -19,11 +19,9 @@ WEIGHTS = "one_digit-laptop-seed0"  # unless others are named
 
 
 def command(options: Namespace) -> int:
-    """Print what a model says of ``options.images``; returns 2 where one of them cannot be read, else 0.
-
-    Raises UserError where the model ``weights`` (a name or a file) cannot be read, and unless ``out`` (None, or a .png
-    for where it looked) is for one image that it does not replace, and can be written.
-    """
+    """Print what a model says of ``options.images``; returns 2 where one of them cannot be read, else 0. Raises
+    UserError where the model ``weights`` (a name or a file) cannot be read, and unless ``out`` (None, or a .png for
+    where it looked) is for one image that it does not replace, and can be written."""
     images, name, code = options.images, options.weights or WEIGHTS, 0
     if options.out:
         check_out(options.out, images)

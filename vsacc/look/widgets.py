@@ -18,8 +18,7 @@ class GlimpseExplorer(W.VBox):
 
     The state is in the widgets: ``index``, ``path``, ``step``, ``s``, ``x``, ``y``, ``sample``, ``reset``, ``image``
     (the PNG), ``words`` (what it says and the bound, as HTML). Places and samples are disabled for a model that chooses
-    its places by itself.
-    """
+    its places by itself."""
 
     def __init__(self, explorer: Explorer, index: int = 0):
         self.explorer, self.panel = explorer, Panel(explorer.question.classes)

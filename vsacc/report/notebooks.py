@@ -21,10 +21,8 @@ BAR = re.compile(r"[^\n\r]*\d+%\|[^|\n]*\|[^\n\r]*[\n\r]*")  # what tqdm shows, 
 
 
 def find_notebooks(only: Sequence[str] = ()) -> list[Path]:
-    """notebooks/NN_*.ipynb in order, or those whose names start with one of ``only``.
-
-    Raises UserError where one of ``only`` starts no name, or there are none.
-    """
+    """notebooks/NN_*.ipynb in order, or those whose names start with one of ``only``. Raises UserError where one of
+    ``only`` starts no name, or there are none."""
     paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     names = ", ".join(path.stem for path in paths) or "none, restore them from git"
     for start in only or [""]:
@@ -46,8 +44,7 @@ def execute(path: Path, parameters: dict, profile: str, reports: Path) -> Notebo
 
     Its ``metadata.vsacc`` has the "profile", the "seconds" it took, and what went wrong in one line, "error", or None.
     parameters: written below its ``parameters`` cell. profile: what ``profile = "auto"`` means there; also sets the
-    time a cell may take. reports: absolute folder for the record that the notebook writes.
-    """
+    time a cell may take. reports: absolute folder for the record that the notebook writes."""
     start, error, before = time.monotonic(), None, dict(os.environ)
     # papermill has no argument for the environment of a kernel
     os.environ.update({"VSACC_PROFILE": profile, "VSACC_REPORTS": str(reports), "VSACC_DATA": str(DATA)})

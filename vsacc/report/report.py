@@ -15,9 +15,7 @@ from .pages import notebook_page, write_index
 def command(options: argparse.Namespace) -> int:
     """Fill the folder ``out``, or REPORTS, with each notebook executed (.ipynb and .html), the record it wrote (.json)
     and an index.html. A notebook that fails, or shows fewer figures than the committed one, does not stop the others.
-
-    Returns the exit code: 0, or 1 where a notebook failed. Raises UserError before anything has run.
-    """
+    Returns the exit code: 0, or 1 where a notebook failed. Raises UserError before anything has run."""
     profile, out = resolve_profile(options.profile), (options.out or REPORTS).resolve()
     paths = find_notebooks(options.only)
     for path in paths:
@@ -55,10 +53,8 @@ def run_notebook(path: Path, profile: str, out: Path) -> str | None:
 
 def refresh(options: argparse.Namespace) -> int:
     """Renew the committed notebooks in place (profile quick), then the README's table, then its pictures.
-
     ``options.only`` narrows it to "readme", "pictures" or starts of notebooks' names. What differs between machines is
-    scrubbed, and a notebook that fails is left as it was. Returns the exit code: 0, or 1 where a notebook failed.
-    """
+    scrubbed, and a notebook that fails is left as it was. Returns the exit code: 0, or 1 where a notebook failed."""
     if CHECKOUT is None:
         raise UserError("refresh renews a checkout's notebooks and README, clone the repository and run it there.")
     named = [start for start in options.only if start not in ("readme", "pictures")]

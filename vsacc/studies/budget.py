@@ -2,8 +2,7 @@
 
 Of every row "part" says what it is of: "glimpses", accuracy with more or fewer glimpses than in the training; "sides",
 of the same test images enlarged, looked at in frames of the same share of the image; "seconds", of one image in a
-batch, in evaluation, against the side, its pyramid built beforehand.
-"""
+batch, in evaluation, against the side, its pyramid built beforehand."""
 
 import argparse
 import json

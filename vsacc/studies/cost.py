@@ -3,8 +3,7 @@
 Weights and pixels are random: neither changes the cost. Everything is float32 and seconds are per image; a row that was
 not run has seconds None and says "why". "bytes" is the peak of everything beyond the uint8 images: weights,
 activations, and in training gradients and Adam's moments. "resident" is the part of it that is there between steps:
-weights, buffers and moments.
-"""
+weights, buffers and moments."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -119,10 +118,8 @@ def table(names: Iterable[str], side: int, channels: int, batches: tuple[int, in
 
 
 def against_side(size: Size) -> list[dict]:
-    """Rows of one image of one channel in inference, sides rising; "glimpse" is the sampler alone.
-
-    Whoever holds all pixels is not run where its last side says that a call may take more than ``limit`` seconds.
-    """
+    """Rows of one image of one channel in inference, sides rising; "glimpse" is the sampler alone. Whoever holds all
+    pixels is not run where its last side says that a call may take more than ``limit`` seconds."""
     where = torch.tensor([[[0.3, x, y] for x in (-0.5, 0.5) for y in (-0.5, 0.5)]], device=DEVICE)
     made = []
     for side in size.sides:
@@ -161,8 +158,7 @@ def compare(
     multiple of the first's seconds per image, "memory_ratio" of its bytes per image that are not resident.
 
     left_out: by name, a sentence why a contender is not run. The batch is halved for one that it does not fit; one that
-    no batch fits is not run either.
-    """
+    no batch fits is not run either."""
     (batch, channels), (side, _) = images.shape, images.sizes[0]
     smallest = 2 if mode == "training" else 1  # batch norm cannot train on one image
     rows, works = {}, {}

@@ -1,8 +1,7 @@
 """Why a saccader of two digits errs: digits on top of each other, a look at the wrong place, or a misreading.
 
 Every image is given to the same classifier again, with the glimpses put on the digits' true centres. Where that mends
-an error, the place was to blame.
-"""
+an error, the place was to blame."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -2,8 +2,7 @@
 
 On a GPU seconds come from CUDA events and bytes from torch's allocator. On a CPU seconds are wall clock and bytes are
 what torch allocated for tensors, read off the profiler: exact and repeatable, but without the scratch memory that
-convolutions take inside their library.
-"""
+convolutions take inside their library."""
 
 import os
 import re
@@ -69,8 +68,7 @@ def measure(works: Mapping[str, Work], rounds: int, budget: float = float("inf")
     The first call of each warms up; memory is read off it, or off a second one where that is cheap, since the first
     also fills caches. Then they are timed in turn, so that a slow moment of the machine hits all of them, ``rounds``
     times or until a work has used up its ``budget`` in seconds. Where the first call does so alone, it is the one that
-    counts. ``title`` shows a progress bar.
-    """
+    counts. ``title`` shows a progress bar."""
     times: dict[str, list[float]] = {name: [] for name in works}
     peaks = {}
     turns = list(product(range(rounds + 1), works.items()))
@@ -86,11 +84,9 @@ def measure(works: Mapping[str, Work], rounds: int, budget: float = float("inf")
 
 
 def largest_batch(make: Callable[[int], Work], batch: int, smallest: int, needed: float) -> int | None:
-    """``batch``, halved until ``make(batch)`` can run, or None below ``smallest``.
-
-    A GPU is asked by trying. A CPU's system would kill the process, so there the memory that is free is compared with
-    the bytes ``needed`` for each image.
-    """
+    """``batch``, halved until ``make(batch)`` can run, or None below ``smallest``. A GPU is asked by trying. A CPU's
+    system would kill the process, so there the memory that is free is compared with the bytes ``needed`` for each
+    image."""
     while batch >= smallest:
         if torch.cuda.is_available():
             with suppress(torch.OutOfMemoryError):

@@ -2,8 +2,7 @@
 
 The paper's Table 1 asks for one task at two sizes; the profile "paper" adds the sum of two digits and megapixel MNIST,
 the task of attention sampling. The profile "laptop" has the sizes that a CPU trains in minutes. "quick" runs a few
-steps of every pair of the other two. A run that came to its end is a row: one JSON file, with what came of it.
-"""
+steps of every pair of the other two. A run that came to its end is a row: one JSON file, with what came of it."""
 
 import json
 from collections.abc import Sequence
@@ -104,10 +103,8 @@ def row_name(job: Job, variant: str = "") -> str:
 
 
 def read_rows(folder: Path = ROWS) -> dict[str, dict]:
-    """All rows of a folder by name, in the names' order; none where there is no folder.
-
-    Raises UserError where one is not readable.
-    """
+    """All rows of a folder by name, in the names' order; none where there is no folder. Raises UserError where one is
+    not readable."""
     rows = {}
     for path in sorted(folder.glob("*.json")):
         try:

@@ -9,8 +9,7 @@ max(F / peak, M / bandwidth) seconds. Counted are
         bytes as often as they are asked for; and the logits
 
 Activations are left out of M: a machine whose caches held them would never move them. That makes it a floor, and one
-that no machine of today reaches for images whose activations are gigabytes.
-"""
+that no machine of today reaches for images whose activations are gigabytes."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -65,10 +64,8 @@ class Counted(Pyramid):
 
 
 def peaks() -> Peaks:
-    """The fastest of a few large matrix products and copies, by the same clock as everything else.
-
-    Convolutions of a GPU may round to TF32 where torch lets them, and then so may the product.
-    """
+    """The fastest of a few large matrix products and copies, by the same clock as everything else. Convolutions of a
+    GPU may round to TF32 where torch lets them, and then so may the product."""
     side, kept = SIDE[DEVICE], torch.get_float32_matmul_precision()
     factor, product = torch.rand(side, side, device=DEVICE), torch.empty(side, side, device=DEVICE)
     source = torch.ones(COPIED[DEVICE], dtype=torch.uint8, device=DEVICE)
@@ -83,11 +80,8 @@ def peaks() -> Peaks:
 
 
 def count(model: Model, mode: str, side: int, channels: int) -> Count:
-    """What a mode of the table costs at least, counted on two blank images.
-
-    A ResNet is run on shapes without values, which takes no time whatever the side. The others look at what they see,
-    so they are run as they are.
-    """
+    """What a mode of the table costs at least, counted on two blank images. A ResNet is run on shapes without values,
+    which takes no time whatever the side. The others look at what they see, so they are run as they are."""
     device = "meta" if isinstance(model, CropsResNet | WholeResNet) else "cpu"
     sizes = pyramid_sizes(side, side)
     flat = torch.zeros((), dtype=torch.uint8, device=device).expand(2, channels, sum(h * w for h, w in sizes))

@@ -4,9 +4,8 @@
     vsacc reproduce --profile paper --budget-minutes 50 --scheduler tcp://head:8786
 
 Stopped in whatever way, the same command goes on: finished rows are not made again, the others go on from their
-checkpoints, and on a CPU the rows are the same to the last bit. Several GPUs take a run each. The machines of a
-cluster need vsacc and the data, and no disk in common: what they made comes back, and is written here.
-"""
+checkpoints, and on a CPU the rows are the same to the last bit. Several GPUs take a run each. The machines of a cluster
+need vsacc and the data, and no disk in common: what they made comes back, and is written here."""
 
 import argparse
 import json
@@ -77,10 +76,8 @@ def in_processes(work: Callable, todo: Sequence, workers: int) -> Iterator[tuple
 
 def begin(parent: int, seats: str, workers: int, gpus: list[str]) -> None:
     """What a worker does first: take a GPU, and see to it that it does not outlive the process that started it.
-
     It locks one file of the folder ``seats`` until it ends: loky may replace a worker, and the new one gets its GPU.
-    ``gpus`` go round where the workers are more.
-    """
+    ``gpus`` go round where the workers are more."""
     for seat in cycle(range(workers)):
         lock = FileLock(f"{seats}/{seat}")
         with suppress(Timeout):
@@ -164,8 +161,7 @@ def run_all(
     Neither is used where ``scheduler`` is the address of a dask.distributed cluster.
 
     Returns how many failed; an error of one does not keep the others from running. Raises UserError where a worker was
-    killed or the cluster is not to be had.
-    """
+    killed or the cluster is not to be had."""
     failed, workers = 0, min(workers, len(todo))
     if scheduler:
         found = on_cluster(work, todo, scheduler)
@@ -190,9 +186,7 @@ def run_all(
 
 def select(planned: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
     """Those whose name has one of the words of ``only``, which may be several joined by hyphens: "ram", not "dram".
-
-    Raises UserError for a word that no name has.
-    """
+    Raises UserError for a word that no name has."""
     named = {f"-{run.name}-": run for run in planned}
     for word in only:
         if not any(f"-{word}-" in name for name in named):

@@ -2,8 +2,7 @@
 
 The first runs the parts of a saccader one by one on what each is given inside the model. The second runs the training
 itself (:func:`vsacc.training.fit.train_step` on images drawn on the device) in both precisions, STEPS steps without
-waiting for the device in between. An epoch is as many images as the paper's.
-"""
+waiting for the device in between. An epoch is as many images as the paper's."""
 
 import copy
 from collections.abc import Callable

@@ -11,8 +11,7 @@ what sampling can know: a row for each of ``count`` places that are drawn from q
 
 Float64. Logarithms are natural; densities of z are per unit of image coordinates, where the image is [-1, 1] on each
 axis. Gradients are with respect to (mean_x, mean_y, log sigma_x, log sigma_y), (4,). Shapes: N places, K classes,
-L side of the glimpse, J side of the proxy.
-"""
+L side of the glimpse, J side of the proxy."""
 
 import math
 from dataclasses import dataclass, replace

@@ -2,8 +2,7 @@
 and how it is called and drawn.
 
 Every :class:`System` that stands at the top of a file of this room is a system; no list names them. Imported from here:
-the core and ``local``. A system knows tasks by name only, where one of them asks for other sizes than the rest.
-"""
+the core and ``local``. A system knows tasks by name only, where one of them asks for other sizes than the rest."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -47,9 +46,8 @@ class System:
     name: in commands, rows and cards. label: in figures. says: one sentence on what it is. reads: what it looks at of
     an image when it answers, with {} for its number of glimpses. config: the class of its configurations, which has a
     field ``channels``. make: (configuration, question) -> model, with initial weights from torch's global generator.
-    sizes: the configuration of each profile; changes: fields of it, by task or by (task, profile), the latter above
-    the former; recipes: likewise, what it changes of a task's recipe. variants: by name. videos: it learns from videos.
-    """
+    sizes: the configuration of each profile; changes: fields of it, by task or by (task, profile), the latter above the
+    former; recipes: likewise, what it changes of a task's recipe. variants: by name. videos: it learns from videos."""
 
     name: str
     label: str

@@ -65,10 +65,7 @@ class AttentionConfig:
 
 
 class AttentionSampling(Model):
-    """A classifier of what is drawn from an attention over a coarse view.
-
-    Raises ValueError for an unknown reader.
-    """
+    """A classifier of what is drawn from an attention over a coarse view. Raises ValueError for an unknown reader."""
 
     def __init__(self, config: AttentionConfig, question: Question):
         super().__init__()
@@ -110,8 +107,7 @@ def places(drawn: Tensor, view: int, scale: float, sides: tuple[int, int], jitte
 
     A patch starts on a whole pixel of the image, as near as can be to the middle of its position, or with ``jitter`` to
     a random point of its cell: at the scale L / side it shows the pixels as they are. s is the same share of both axes,
-    as the view's cells are. sides: (H, W) of the images.
-    """
+    as the view's cells are. sides: (H, W) of the images."""
 
     def centre(index: Tensor, side: int) -> Tensor:
         within = torch.rand(index.shape, device=index.device) if jitter else 0.5
@@ -128,8 +124,7 @@ def attention_network(channels: int, widths: tuple[int, ...], bright: float) -> 
 
     ``bright`` above 0 lets the network start as a detector of what is bright at the position itself: all of a kernel's
     weight is positive and in its middle, and the last kernel is larger by this factor. On a canvas that is mostly
-    empty, patches drawn evenly show hardly anything that the reader and the attention could learn from.
-    """
+    empty, patches drawn evenly show hardly anything that the reader and the attention could learn from."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip((channels, *widths), widths, strict=False):
         layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.Tanh()]
@@ -165,8 +160,7 @@ def sample(log_a: Tensor, count: int, replacement: bool, generator: Generator | 
     Without replacement by Gumbel top-k (Vieira 2014; Kool et al. 2019): the largest log a + Gumbel noise are a sequence
     of draws, each from what the earlier ones left. Probabilities stay logarithms, so none of them is too small to draw.
 
-    Raises ValueError for more draws than positions where none may be drawn twice.
-    """
+    Raises ValueError for more draws than positions where none may be drawn twice."""
     log_a = log_a.detach().float()
     if replacement:
         return torch.multinomial(log_a.exp(), count, replacement=True, generator=generator)
@@ -186,8 +180,7 @@ def expectation(features: Tensor, log_p: Tensor, replacement: bool, gradient: st
         d F / d a_i = 1/N ( F_i r_i / p_i + sum_{j<i} f_j - (i - 1) f_i ),  F_i the i-th term of the sum above,
 
     which is biased for N > 1, the more the sharper the attention; with replacement the two are the same. Raises
-    ValueError for another gradient.
-    """
+    ValueError for another gradient."""
     if gradient not in ("exact", "reference"):
         raise ValueError(f"gradient must be 'exact' or 'reference', not {gradient!r}")
     with torch.autocast(features.device.type, enabled=False):  # bfloat16 has no room for 1 - sum of shares

@@ -9,13 +9,12 @@ Two recurrent levels share the work: the lower one reads glimpses and names the 
     r2_t = LSTM(r1_t, r2_{t-1})
     y ~ softmax(O r1_T)
 
-The emission of a laptop is spatial instead, see ``vsacc.systems.gaze``, on the context's map: a linear layer does
-not begin to localise within its few thousand steps. The convolutions are the workbook's own crop network.
+The emission of a laptop is spatial instead, see ``vsacc.systems.gaze``, on the context's map: a linear layer does not
+begin to localise within its few thousand steps. The convolutions are the workbook's own crop network.
 
 Nothing leads from the context to r1 but the places, so it cannot answer by itself. The class is trained by
 cross-entropy, the places by REINFORCE with a learned baseline and the reward of a right answer. r2 reads r1 detached,
-so that the noise of the one does not disturb the other.
-"""
+so that the noise of the one does not disturb the other."""
 
 from dataclasses import dataclass
 

@@ -28,13 +28,12 @@ class Fixation(NamedTuple):
 class GaussianPolicy(nn.Module):
     """pi(place) = N(mean, sigma^2), and a baseline that is linear in the state.
 
-    In training the place is drawn; the sample itself carries no gradient, log_pi does (Williams 1992). In evaluation
-    it is the mean. A draw outside the image is moved to its border after log_pi was taken: what the world does with a
+    In training the place is drawn; the sample itself carries no gradient, log_pi does (Williams 1992). In evaluation it
+    is the mean. A draw outside the image is moved to its border after log_pi was taken: what the world does with a
     choice leaves the score function unbiased.
 
     sigma: standard deviation in the end and in the beginning of a training; equal where it is fixed, as published.
-    idle: share of a training in which the mean does not learn, because nobody can tell a good place yet.
-    """
+    idle: share of a training in which the mean does not learn, because nobody can tell a good place yet."""
 
     def __init__(self, hidden: int, sigma: tuple[float, float], idle: float = 0.0):
         super().__init__()
@@ -70,11 +69,9 @@ def stack_terms(choices: list[Fixation]) -> dict[str, Tensor]:
 
 
 class Dense(nn.Module):
-    """tanh(GAIN (W h + b)): state (B, D) -> mean place (B, 2).
-
-    The gain is this project's: Adam takes steps of full length on the noise that REINFORCE is at first, and walks the
-    mean into a corner, where tanh has no gradient left, unless a step is short against tanh's range.
-    """
+    """tanh(GAIN (W h + b)): state (B, D) -> mean place (B, 2). The gain is this project's: Adam takes steps of full
+    length on the noise that REINFORCE is at first, and walks the mean into a corner, where tanh has no gradient left,
+    unless a step is short against tanh's range."""
 
     def __init__(self, hidden: int):
         super().__init__()
@@ -87,9 +84,8 @@ class Dense(nn.Module):
 
 class Spatial(nn.Module):
     """sum_ij softmax(saliency(relu(map + ask(h))))_ij place_ij: map (B, F, M, M), state (B, D) -> mean place (B, 2), in
-    coordinates where the map is [-1, 1] on each axis.
-
-    As in the saccader, it moves with what is seen from the first step on: a reward for one place teaches all places."""
+    coordinates where the map is [-1, 1] on each axis. As in the saccader, it moves with what is seen from the first
+    step on: a reward for one place teaches all places."""
 
     def __init__(self, hidden: int, features: int, cells: int):
         super().__init__()
@@ -123,10 +119,8 @@ class Retina:
         return torch.cat([s, place.unsqueeze(1).expand(-1, self.scales, 2)], -1)
 
     def see(self, images: Images, place: Tensor) -> Tensor:
-        """What shows around places: (B, 2) -> (B, k, C, g, g) in [0, 1].
-
-        No gradient reaches ``place``: the sensor of the papers is not differentiable, and that of this project is.
-        """
+        """What shows around places: (B, 2) -> (B, k, C, g, g) in [0, 1]. No gradient reaches ``place``: the sensor of
+        the papers is not differentiable, and that of this project is."""
         where = self.where(place.detach())
         images.prefetch(where, self.size)
         return glimpse(images, where, self.size)

@@ -1,7 +1,7 @@
 """Noisy proxies: a family of corruptions with levels, from none at all to a proxy of only a few points.
 
-Nothing but the proxy c is corrupted, and before any model sees it: the saccader decides where to look from the noisy
-c, and log p(c | z, h) explains the noisy c, as in the paper's section 5.1.1. Glimpses read the clean image.
+Nothing but the proxy c is corrupted, and before any model sees it: the saccader decides where to look from the noisy c,
+and log p(c | z, h) explains the noisy c, as in the paper's section 5.1.1. Glimpses read the clean image.
 
 A level is 0 for the proxy as it is. Its unit:
     gaussian         standard deviation of the noise that is added, in units of the proxy's range [0, 1]; not clipped
@@ -9,8 +9,7 @@ A level is 0 for the proxy as it is. Its unit:
     dropout          share of the pixels that become 0, the others are the "few points" that remain
     downsample       halvings of the side: area-averaged to J / 2^level pixels, enlarged to J by repeating them
 
-Shapes: B batch, C channels, J side of the proxy. A pixel is hit in all its channels at once.
-"""
+Shapes: B batch, C channels, J side of the proxy. A pixel is hit in all its channels at once."""
 
 from dataclasses import dataclass
 
@@ -61,10 +60,8 @@ SHARES = ("salt_and_pepper", "dropout")
 
 @dataclass(frozen=True)
 class Corruption:
-    """What befalls a proxy: one kind of :data:`KINDS` or "none", each image at a level uniform in [low, high].
-
-    Raises ValueError for an unknown kind, for levels that are not 0 <= low <= high, or for a share above 1.
-    """
+    """What befalls a proxy: one kind of :data:`KINDS` or "none", each image at a level uniform in [low, high]. Raises
+    ValueError for an unknown kind, for levels that are not 0 <= low <= high, or for a share above 1."""
 
     kind: str = "none"
     low: float = 0.0
@@ -77,11 +74,9 @@ class Corruption:
             raise ValueError(f"{self.kind} has no levels from {self.low} to {self.high}")
 
     def __call__(self, c: Tensor, training: bool) -> Tensor:
-        """(B, C, J, J) -> the corrupted proxies, (B, C, J, J).
-
-        In training drawn from torch's global generator. In evaluation a function of the clean batch alone: whatever
-        model looks at it, and however often, meets the same noise.
-        """
+        """(B, C, J, J) -> the corrupted proxies, (B, C, J, J). In training drawn from torch's global generator. In
+        evaluation a function of the clean batch alone: whatever model looks at it, and however often, meets the same
+        noise."""
         if self.kind == "none":
             return c
         generator = None if training else seeded_by(c)

@@ -13,8 +13,7 @@ teaches the core.
 
 What a laptop changes, because the published policy has not begun to move after its few thousand steps: the mean place
 is the expectation over a map of the widest square seen last, a saccade towards something in the periphery; and the
-places scatter more and the eye is wider in the beginning. Sizes and glimpses stay as published.
-"""
+places scatter more and the eye is wider in the beginning. Sizes and glimpses stay as published."""
 
 from dataclasses import dataclass
 
@@ -48,11 +47,9 @@ class RamConfig:
 
 
 class Ram(Model):
-    """Its ``where`` and ``glimpses`` are the retina's finest squares, the only ones that show an image's own pixels:
-    a digit counts as found when the sharpest part of the eye met it.
-
-    The first place is uniform over the image in training, as published, and its mean, the centre, in evaluation.
-    """
+    """Its ``where`` and ``glimpses`` are the retina's finest squares, the only ones that show an image's own pixels: a
+    digit counts as found when the sharpest part of the eye met it. The first place is uniform over the image in
+    training, as published, and its mean, the centre, in evaluation."""
 
     def __init__(self, config: RamConfig, question: Question):
         super().__init__()

@@ -10,11 +10,9 @@ from .saccader import CHANGES, SIZES
 
 
 class RandomGlimpses(Reader):
-    """Looks at places that are uniform over all that keep the frame inside the image, with a saccader's sizes.
-
-    The frames have the largest scale that a trained saccader may use, so that chance finds as much as it can. Places
-    are drawn afresh in training; in evaluation they are a function of the batch.
-    """
+    """Looks at places that are uniform over all that keep the frame inside the image, with a saccader's sizes. The
+    frames have the largest scale that a trained saccader may use, so that chance finds as much as it can. Places are
+    drawn afresh in training; in evaluation they are a function of the batch."""
 
     def __init__(self, config: Config, question: Question):
         super().__init__()

@@ -6,11 +6,10 @@ g_c is ResNet-18 (He et al. 2016) with 256 outputs, f_d two dense layers with ba
 
 The crops can be read at once, the paper's "naive" row, or a few at a time, its "checkpoint" row (Chen et al. 2016):
 then only the sums are kept, and the backward pass reads and runs the crops again. Logits and gradients are the same
-where batch norm uses its running statistics. In training, batch norm takes the statistics of the crops it sees at
-once: of all crops naively, of one chunk when checkpointed. A recomputation does not count in the running statistics.
+where batch norm uses its running statistics. In training, batch norm takes the statistics of the crops it sees at once:
+of all crops naively, of one chunk when checkpointed. A recomputation does not count in the running statistics.
 
-Shapes: B batch, C channels, K classes, N crops.
-"""
+Shapes: B batch, C channels, K classes, N crops."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

@@ -1,8 +1,7 @@
 """What can be learned, a file a task: its question, its images as batches, how long to train, what others published.
 
 Every :class:`Task` at the top of a file of this room is a task; no list names them. A file may also have a function
-``parametrised(argument) -> Task`` for the tasks that "file:argument" names, such as a fold or a folder.
-"""
+``parametrised(argument) -> Task`` for the tasks that "file:argument" names, such as a fold or a folder."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -127,8 +126,7 @@ class Task:
 
     opener: (split, device, profile) -> :data:`Split`, where split is "train", "validation" or "test" and the profile
     ("quick", "laptop" or "paper") sizes what has to be made first. Raises UserError where the data are neither there
-    nor to be had.
-    """
+    nor to be had."""
 
     name: str
     question: Question

@@ -4,8 +4,7 @@ The protocol is that of RAM and DRAM (Mnih et al. 2014, Ba et al. 2015), which t
 28 x 28 digits at independent uniform places (overlap allowed), 8 distractors of 8 x 8 pixels cut from digits;
 everything is additive and clipped. A larger canvas is the same image bilinearly enlarged, as in the paper.
 
-The layout is drawn on the CPU, the rendering runs on the device that holds the digits: every device sees the same.
-"""
+The layout is drawn on the CPU, the rendering runs on the device that holds the digits: every device sees the same."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,10 +97,8 @@ def paste(canvas: Tensor, corner: Tensor, sprites: Tensor) -> None:
 
 
 def paste_distractors(canvas: Tensor, count: int, images: Tensor, draw: Callable[..., Tensor]) -> None:
-    """Add ``count`` patches of 8 x 8 pixels, cut from the images of digits, onto each canvas, in place.
-
-    draw: (high, *shape) -> a batch of random numbers below ``high``, each of the shape.
-    """
+    """Add ``count`` patches of 8 x 8 pixels, cut from the images of digits, onto each canvas, in place. draw:
+    (high, *shape) -> a batch of random numbers below ``high``, each of the shape."""
     source, cut = draw(len(images), count), draw(SPRITE - PATCH + 1, count, 2)
     corner = draw(CANVAS - PATCH + 1, count, 2)
     inside = cut.unsqueeze(-1) + torch.arange(PATCH, device=images.device)  # (B, D, 2, 8), rows and columns

@@ -1,12 +1,11 @@
 """Megapixel MNIST: five digits and many scribbles on a very large black canvas, drawn when it is asked for.
 
 The task is that of attention sampling (Katharopoulos & Fleuret 2019): 1500 x 1500 pixels, five MNIST digits of 28 x 28
-that do not overlap, three of the same class, which is the label, and two of any other; 50 scribbles out of 50
-patterns; 5000 images to train on, 1000 to test. As in their generator, what is drawn later replaces all of the
-28 x 28 pixels that it covers, scribbles after digits. The other labels are those of iterative patch selection
-(Bergner et al. 2023), whose generator draws the scribbles first and so hides no digit, where ours partly hides about
-one in fourteen. The random numbers are our own. Images are kept as what stands where, some 300 bytes each.
-"""
+that do not overlap, three of the same class, which is the label, and two of any other; 50 scribbles out of 50 patterns;
+5000 images to train on, 1000 to test. As in their generator, what is drawn later replaces all of the 28 x 28 pixels
+that it covers, scribbles after digits. The other labels are those of iterative patch selection (Bergner et al. 2023),
+whose generator draws the scribbles first and so hides no digit, where ours partly hides about one in fourteen. The
+random numbers are our own. Images are kept as what stands where, some 300 bytes each."""
 
 import math
 from dataclasses import dataclass
@@ -37,11 +36,9 @@ class Scribbled:
 
 
 class Scenes(NamedTuple):
-    """What stands where in N images. Corners are (row, column) of the upper left pixel.
-
-    digits: int32 (N, 5), rows of the bank, the three equal ones first; digit_corners: int16 (N, 5, 2);
-    scribbles: uint8 (N, S), rows of the patterns; scribble_corners: int16 (N, S, 2).
-    """
+    """What stands where in N images. Corners are (row, column) of the upper left pixel. digits: int32 (N, 5), rows of
+    the bank, the three equal ones first; digit_corners: int16 (N, 5, 2); scribbles: uint8 (N, S), rows of the patterns;
+    scribble_corners: int16 (N, S, 2)."""
 
     digits: Tensor
     digit_corners: Tensor

@@ -7,8 +7,7 @@ as fivek_dataset.tar unpacked, are found anywhere below its ``--root``: *.dng, a
 Name, class and split are told by the community's {training,validation,testing}.json with their fixed random split of
 3500/500/1000 photographs (github.com/yuukicammy/mit-adobe-fivek-dataset).
 
-The licences forbid to hand photographs on: data.csail.mit.edu/graphics/fivek/legal/LicenseAdobe{,MIT}.txt.
-"""
+The licences forbid to hand photographs on: data.csail.mit.edu/graphics/fivek/legal/LicenseAdobe{,MIT}.txt."""
 
 import json
 from pathlib import Path
@@ -56,11 +55,8 @@ class Record(NamedTuple):
 
 def read_records(root: Path) -> list[Record]:
     """All photographs that the labels below ``root`` name, whether their files are there or not. A file of labels holds
-    {name: {"categories": {"subject": ...}}}.
-
-    Raises UserError where one is lacking or damaged, or a name stands twice, and may be in two splits, or could lead
-    out of its folder.
-    """
+    {name: {"categories": {"subject": ...}}}. Raises UserError where one is lacking or damaged, or a name stands twice,
+    and may be in two splits, or could lead out of its folder."""
     first, records = next(root.rglob("training.json"), root / "training.json"), {}
     for name, split in FILES.items():
         path = first.with_stem(name)

@@ -1,8 +1,8 @@
 """The moving digit: one digit crosses a still, cluttered canvas, and every frame hides another part of it.
 
-The digit goes in a straight line at its own constant speed and bounces off the edges. In every frame a band of its
-rows or columns is missing, so one frame often leaves open which digit it is: who wants to know has to follow it. Canvas, sprites
-and the 8 distractors, which stay where they are, are those of :mod:`~vsacc.tasks.cluttered`.
+The digit goes in a straight line at its own constant speed and bounces off the edges. In every frame a band of its rows
+or columns is missing, so one frame often leaves open which digit it is: who wants to know has to follow it. Canvas,
+sprites and the 8 distractors, which stay where they are, are those of :mod:`~vsacc.tasks.cluttered`.
 """
 
 import math

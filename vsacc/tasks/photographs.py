@@ -3,8 +3,7 @@
     DIR/<class>/*.jpg                            split by a hash of each name
     DIR/{train,validation,test}/<class>/*.jpg    split as it stands; without validation, an eighth of train by the hash
 
-``vsacc prepare photographs DIR`` develops them into a training store, "photographs:DIR" is the task.
-"""
+``vsacc prepare photographs DIR`` develops them into a training store, "photographs:DIR" is the task."""
 
 import hashlib
 import os

@@ -9,8 +9,7 @@ A line of the annotations tells of a frame; the corners of a sign are in pixels,
     1277381616Image000004.jpg:VISIBLE, 992.000000, 510.000000, 958.000000, 475.000000, PROHIBITORY, 70_SIGN;MISC_SIGNS;
 
 A frame without signs is EMPTY, one whose most visible limit sign, the largest of equals, is VISIBLE shows that limit,
-and every other frame is dropped. Limits are 50, 70 and 80 only. MISC_SIGNS, which nobody could read, count as none.
-"""
+and every other frame is dropped. Limits are 50, 70 and 80 only. MISC_SIGNS, which nobody could read, count as none."""
 
 import hashlib
 import re

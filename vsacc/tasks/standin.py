@@ -7,8 +7,7 @@ of six or none: it has mean zero in every cell of a 32 x 32 proxy and the same c
 class, so that proxy shows where the subject is and not what; a finer one, 64 x 64, shows both.
 
 All lengths are in sides, so at another side the scene is the same. An image is a function of (number, side, texture)
-alone.
-"""
+alone."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -50,8 +49,7 @@ class Standin(NamedTuple):
 
     name: of its folder. data: the data set in words. classes: each with its frequency. textures: what the drawn subject
     of each class wears, see :func:`texture`, or None. sizes: by profile, the side of the square pictures in pixels, a
-    multiple of 32 from 256 on, and how many are in the training, validation and test split.
-    """
+    multiple of 32 from 256 on, and how many are in the training, validation and test split."""
 
     name: str
     data: str
@@ -84,10 +82,8 @@ class Standin(NamedTuple):
         splits_of: Callable[[Tensor], Sequence[str]] | None = None,
     ) -> Task:
         """A task on the largest store in the data set's folder, or on the stand-in: always in "quick", which CI runs.
-
         files: the command that makes a store of the data set -> pattern of the files it reads; UserError where some are
-        there and no store. splits_of: labels, long (N,) -> split of each photograph, where the store does not tell.
-        """
+        there and no store. splits_of: labels, long (N,) -> split of each photograph, where the store does not tell."""
 
         def opener(split: str, device: torch.device | str, profile: str) -> PhotoSplit:
             folder, store, boxes = DOWNLOADS / self.name, None, None

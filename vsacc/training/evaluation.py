@@ -52,11 +52,9 @@ def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Evaluation:
-    """The model, in evaluation mode, on the batches of a split's fixed set.
-
-    options: for the model (``glimpses=4`` looks four times, ``policy`` says where). Of several processes all must call;
-    they take the batches in turn, and each returns what was seen by all.
-    """
+    """The model, in evaluation mode, on the batches of a split's fixed set. options: for the model (``glimpses=4``
+    looks four times, ``policy`` says where). Of several processes all must call; they take the batches in turn, and
+    each returns what was seen by all."""
     training, (rank, world) = model.training, rank_and_world()
     model.eval()
     agree_on_buffers(model)

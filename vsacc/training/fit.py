@@ -8,8 +8,7 @@ It is one process on one device unless torchrun or srun start more, see :mod:`vs
 
 Step k is a function of the weights, the optimiser's state, the seed and k (and of the number of processes, which draw
 noise of their own): data and noise are seeded afresh at every step. A checkpoint therefore needs no state of random
-generators, and a run that was killed and resumed ends, on a CPU, bit-equal to one that was not.
-"""
+generators, and a run that was killed and resumed ends, on a CPU, bit-equal to one that was not."""
 
 import argparse
 import math
@@ -81,8 +80,7 @@ def fit(
         precision: Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU.
         deadline: leave with a checkpoint, to go on later, when time.monotonic() is past this at a row of the history.
 
-    Raises Stopped, a UserError, when the bound is no longer a number or every image is looked at in the same places.
-    """
+    Raises Stopped, a UserError, when the bound is no longer a number or every image is looked at in the same places."""
     fabric, folder = launch(precision), RUNS / job.name
     with locked(folder) if fabric.is_global_zero else nullcontext():
         return _fit(fabric, job, folder / "checkpoint.pt", resume, progress, deadline)

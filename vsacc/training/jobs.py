@@ -40,10 +40,8 @@ def make_job(
     config: dict | None = None,
     recipe: dict | None = None,
 ) -> Job:
-    """The job of a system on a task under a profile; ``config`` and ``recipe`` name fields to change.
-
-    Raises UserError for an unknown task, system or profile, for a seed that is none, and for a pair that cannot be.
-    """
+    """The job of a system on a task under a profile; ``config`` and ``recipe`` name fields to change. Raises UserError
+    for an unknown task, system or profile, for a seed that is none, and for a pair that cannot be."""
     profile, learned, system = resolve_profile(profile), find_task(task), find_system(model)
     if refusal := system.refuses(learned.video):
         raise UserError(f"{refusal}, choose another task than {task} or another system.")

@@ -4,9 +4,8 @@ Without torchrun or srun it is one process on one device, wherever it runs: a no
 
 Process r of W takes part r of every batch. The parts are equal, so the mean over processes of their gradients is the
 gradient of the whole batch, and W changes nothing but what each process draws or measures by itself: its sampling noise
-and, in models with batch norm, the statistics of its part (the running ones are those of process 0). All processes
-must see the same data folder.
-"""
+and, in models with batch norm, the statistics of its part (the running ones are those of process 0). All processes must
+see the same data folder."""
 
 import os
 from itertools import zip_longest
@@ -19,10 +18,8 @@ from ..local.paths import UserError
 
 
 def processes_and_nodes() -> tuple[int, int]:
-    """Processes a node, one device each, and nodes of the run that this process belongs to, as its starter says.
-
-    Raises UserError where SLURM was asked in a way that leaves the processes of a node open.
-    """
+    """Processes a node, one device each, and nodes of the run that this process belongs to, as its starter says. Raises
+    UserError where SLURM was asked in a way that leaves the processes of a node open."""
     # Here, because importing it takes seconds that only a training should pay.
     from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
@@ -45,11 +42,9 @@ def device() -> str:
 
 
 def launch(precision: str | None = None):
-    """A Fabric that has joined the other processes, if there are any; on a GPU each where there is one.
-
-    precision: Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU. Raises UserError where this node
-    has fewer GPUs than processes.
-    """
+    """A Fabric that has joined the other processes, if there are any; on a GPU each where there is one. precision:
+    Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU. Raises UserError where this node has fewer
+    GPUs than processes."""
     from lightning_fabric import Fabric  # here, see above
     from lightning_fabric.plugins.environments import LightningEnvironment
 
@@ -68,10 +63,8 @@ def launch(precision: str | None = None):
 
 
 def part_of(batch: int, rank: int, world: int) -> slice:
-    """The images of a batch that process ``rank`` of ``world`` takes.
-
-    Raises UserError where the parts would not be equal, or of a single image, which has no spread.
-    """
+    """The images of a batch that process ``rank`` of ``world`` takes. Raises UserError where the parts would not be
+    equal, or of a single image, which has no spread."""
     if world > 1 and (batch % world or batch < 2 * world):
         raise UserError(
             f"{world} processes cannot share batches of {batch} in equal parts of two images or more, "

@@ -16,9 +16,7 @@ from .jobs import Job
 
 def save_weights(model: nn.Module, card: dict, path: Path, dtype: torch.dtype | None = None) -> None:
     """Write ``path`` (.safetensors) and the card beside it (.json); the card last, so that it vouches for both.
-
-    ``dtype``: of the floating-point tensors in the file, such as torch.bfloat16 to halve it; None leaves them.
-    """
+    ``dtype``: of the floating-point tensors in the file, such as torch.bfloat16 to halve it; None leaves them."""
     from safetensors.torch import save  # here: a machine for training need not have it
 
     tensors = {
@@ -42,10 +40,8 @@ def read_card(path: Path) -> dict:
 
 
 def job_of(card: dict) -> Job | None:
-    """The job that a card, or a row, is the result of; None where this version has no such job.
-
-    What a card does not name, because it is older than the choice, has its default: the choice that there was.
-    """
+    """The job that a card, or a row, is the result of; None where this version has no such job. What a card does not
+    name, because it is older than the choice, has its default: the choice that there was."""
     try:
         config = find_system(card["model"]).read_config(card["config"])
         return Job(card["task"], card["model"], card["profile"], card["seed"], config, Recipe(**card["recipe"]))
@@ -59,8 +55,7 @@ def load(name: str | Path) -> Model:
     Its ``card`` says what it is and how it did, ``classes`` are the names of its classes, ``task`` is what it learned,
     ``many`` whether it is asked questions of yes or no. name: of weights that come with vsacc, such as
     "one_digit-laptop-seed0", or the path of a .safetensors file. Raises UserError where there is none such, or card,
-    file and this version do not agree.
-    """
+    file and this version do not agree."""
     from safetensors import SafetensorError  # here: a machine for training need not have it
     from safetensors.torch import load as parse
 
