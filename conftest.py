@@ -6,7 +6,7 @@ from pathlib import Path
 # Before anything imports vsacc.local.paths, which reads them. The committed outputs hold for this profile only.
 os.environ["VSACC_PROFILE"] = "quick"
 os.environ["VSACC_REPORTS"] = str(Path(__file__).parent / "reports" / "quick")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as vsacc.__main__ does, and why
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as vsacc.__main__ does, and why
 
 
 def pytest_collection_finish(session):

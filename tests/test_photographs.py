@@ -60,6 +60,15 @@ def test_splits_are_taken_as_they_stand(tmp_path, aliases):
     assert found == cats | {(aliases[0], "dog", "b.jpg", "dog", "train")}
 
 
+def test_without_a_validation_folder_an_eighth_of_train_is_held_out(tmp_path):
+    for number in range(80):
+        save(tmp_path / ("train", "test")[number % 2] / "cat" / f"{number}.jpg")
+    splits = {photo.name: photo.split for photo in find(tmp_path)[0]}
+    assert {split for name, split in splits.items() if name.startswith("test/")} == {"test"}
+    learned = [split for name, split in splits.items() if name.startswith("train/")]
+    assert set(learned) == {"train", "validation"} and 1 <= learned.count("validation") <= 12
+
+
 def test_split_by_name_has_the_shares_and_never_changes():
     splits = [split_of(f"cat/{k}.jpg") for k in range(4000)]
     for split, share in zip(SPLITS, (0.7, 0.1, 0.2), strict=True):

@@ -299,7 +299,7 @@ def test_full_disk_is_one_sentence_and_a_rerun_goes_on(tmp_path, whole):
 
 def test_too_small_a_disk_is_found_before_work(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("vsacc.images.store_writing.shutil.disk_usage", lambda folder: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match=r"has 0\.0 GB free and needs"):
         write(tmp_path)
     assert os.listdir(tmp_path) == [".lock"]

@@ -207,7 +207,7 @@ print(len(made), found)
 def test_a_folder_without_room_is_found_before_the_first_step(runs, monkeypatch):
     monkeypatch.setattr(train, "train_step", None)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(UserError, match=r"has room for 0\.0 MB of .* make room or set VSACC_DATA"):
+    with pytest.raises(UserError, match=r"has 0\.0 GB free and needs 0\.1, make room or set VSACC_DATA"):
         trained(tiny_job(2))
     runs.rename(runs.with_name("gone"))
     runs.write_text("")

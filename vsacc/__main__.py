@@ -19,9 +19,10 @@ PROFILE = "quick, laptop, paper, or auto: VSACC_PROFILE, else paper where CUDA i
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code."""
-    # Else torch's threads spin while they wait for each other: beside another busy program, a step takes many times as
-    # long. torch reads it when it is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # torch's threads wait for each other by spinning, by default so long that beside another busy program a step can
+    # take many times as long; not at all, and each waits to be woken, which on an idle machine is slower still. torch
+    # reads it when it is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     parser = _parser()

@@ -69,15 +69,9 @@ class Images(Protocol):
     def prefetch(self, where: Tensor, size: int) -> None: ...
 
 
-def halve(images: Tensor, out: Tensor | None = None) -> Tensor:
-    """2 x 2 box average, rounded: uint8 (B, C, H, W) -> uint8 (B, C, ceil(H/2), ceil(W/2)), written into ``out``, strip
-    by strip, where there is one."""
+def halve(images: Tensor) -> Tensor:
+    """2 x 2 box average, rounded: uint8 (B, C, H, W) -> uint8 (B, C, ceil(H/2), ceil(W/2))."""
     h, w = images.shape[-2:]
-    if out is not None:
-        rows = 2 * max(1, STRIP // (2 * images[..., 0, :].numel()))
-        for top in range(0, h, rows):
-            out[..., top // 2 : (top + rows) // 2, :] = halve(images[..., top : top + rows, :])
-        return out
     if h % 2 or w % 2:
         images = torch.cat([images, images[..., -1:, :]], -2) if h % 2 else images
         images = torch.cat([images, images[..., -1:]], -1) if w % 2 else images
@@ -98,7 +92,10 @@ def build_pyramid(images: Tensor, smallest: int = 32) -> Pyramid:
     pyramid = Pyramid(images.new_empty(*images.shape[:2], sum(h * w for h, w in sizes)), sizes)
     pyramid.level(0).copy_(images)
     for index in range(1, len(sizes)):
-        halve(pyramid.level(index - 1), pyramid.level(index))
+        above, below = pyramid.level(index - 1), pyramid.level(index)
+        rows = 2 * max(1, STRIP // (2 * above[..., 0, :].numel()))  # in strips: what is added up takes memory too
+        for top in range(0, above.shape[-2], rows):
+            below[..., top // 2 : (top + rows) // 2, :] = halve(above[..., top : top + rows, :])
     return pyramid
 
 

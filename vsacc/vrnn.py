@@ -229,10 +229,10 @@ def cell_centres(cells: int) -> Tensor:
     return torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1)
 
 
-def in_full(network: nn.Sequential, x: Tensor) -> Tensor:
+def in_full(network: nn.Module, x: Tensor) -> Tensor:
     """Places in the precision of the weights, whatever autocast says: bfloat16 would round them to 5 pixels in 2528."""
     with torch.autocast(x.device.type, enabled=False):
-        return network(x.to(network[0].weight.dtype))
+        return network(x.to(next(network.parameters()).dtype))
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -6,7 +6,6 @@ on disk. So a run that was killed or met a full disk goes on where it stopped, a
 
 import json
 import os
-import shutil
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ..local.paths import UserError, file_size, locked, write_atomic
+from ..local.paths import UserError, check_room, file_size, locked, write_atomic
 from ..sampler import halve, pyramid_sizes
 from .store import FORMAT, MANIFEST, PIXELS, TILE, Sizes, span_tables
 
@@ -109,7 +108,7 @@ class Unfinished:
         """Make the store unfinished and its journal whole; afterwards its pixels are ``records`` long. Raises UserError
         where ``new`` more records do not fit the disk, or the system refuses to write."""
         pixels, part = self.folder / PIXELS, self.folder / PART
-        check_space(self.folder, new * self.record)
+        check_room(self.folder, new * self.record, "name another")
         try:
             (self.folder / MANIFEST).unlink(missing_ok=True)
             if pixels.exists():
@@ -148,12 +147,6 @@ class Unfinished:
             "places": places, "crc32": sums, "left_out": left_out,
         }  # fmt: skip
         write_atomic(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-
-
-def check_space(folder: Path, needed: float) -> None:
-    """Raises UserError where less than so many bytes are free: better found out before long work than after."""
-    if needed > (free := shutil.disk_usage(folder).free):
-        raise UserError(f"{folder} has {free / 1e9:.1f} GB free and needs {needed / 1e9:.1f}, name another.")
 
 
 def develop_all(store: Unfinished, todo: dict[int, Photo], develop: Develop) -> list[str]:

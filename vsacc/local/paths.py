@@ -12,6 +12,7 @@ A relative folder in a variable counts from the checkout where there is one, bec
 that started it have different working directories."""
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -119,11 +120,11 @@ def check_out(out: Path, mine: Callable[[dict], bool]) -> None:
         raise UserError(f"{out} holds something else that would be lost, give --out another name.")
 
 
-def check_room(folder: Path, size: int) -> None:
-    """Raises UserError where ``folder`` cannot be written or has no room for ``size`` bytes."""
-    check_writable(folder)
-    if (free := shutil.disk_usage(folder).free) < size:
-        raise UserError(f"{folder} has room for {free / 1e6:.1f} MB of {size / 1e6:.1f}, make room or set VSACC_DATA.")
+def check_room(folder: Path, needed: float, mend: str) -> None:
+    """Raises UserError, which ends with what to do, where ``folder`` has less than so many bytes free."""
+    if (free := shutil.disk_usage(folder).free) < needed:
+        free, needed = math.floor(free / 1e8) / 10, math.ceil(needed / 1e8) / 10
+        raise UserError(f"{folder} has {free:.1f} GB free and needs {needed:.1f}, {mend}.")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def command(options: Namespace) -> int:
     where it looked) is for one image that it does not replace, and can be written."""
     images, name, code = options.images, options.weights or WEIGHTS, 0
     if options.out:
-        check_out(options.out, images)
+        check_picture(options.out, images)
     model = load(name)
     steps = getattr(model.config, "glimpses", 1)
     explorer = Explorer(model, (), find_task(model.task).question, steps)
@@ -45,7 +45,7 @@ def command(options: Namespace) -> int:
     return code
 
 
-def check_out(out: Path, images: list[Path]) -> None:
+def check_picture(out: Path, images: list[Path]) -> None:
     if out.suffix.lower() != ".png":
         raise UserError(f"the picture is a PNG file, give --out {out.stem}.png.")
     if len(images) > 1:

@@ -5,7 +5,8 @@ from itertools import groupby
 
 from ..local.paths import CHECKOUT, UserError, write_atomic
 from ..studies.plan import Planned, job_of, plan, read_rows
-from ..studies.table1 import NOT_RUN, count, looks, markdown, percent
+from ..studies.table1 import NOT_RUN, count, markdown, percent
+from ..systems import find_system
 
 PART = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 COLUMNS = (
@@ -55,7 +56,7 @@ def line(task: str, model: str, profile: str, variant: str, runs: list[Planned],
         model,
         profile,
         f"{have[0]['parameters'] / 1e6:.2f} M",
-        str(looks(have[0]) or ""),
+        str(find_system(runs[0].job.model).glimpses(have[0]["config"]) or ""),
         f"{have[0]['recipe']['steps'] * have[0]['recipe']['batch']:,}",
         ", ".join(str(row["seed"]) for row in have),
         shares(["stopped" if "stopped" in row else row["test_accuracy"] for row in have]),

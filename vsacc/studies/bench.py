@@ -6,7 +6,6 @@ above the machine's limits its times lie; "sides", against the image's side; "pa
 
 import json
 import os
-import re
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from ..local.paths import check_out, resolve_profile, write_atomic
 from ..local.record import provenance
 from ..sampler import build_pyramid, glimpse
 from .cost import SIZES, TABLE, against_side, large, slopes, small, text_table, written
-from .measure import DEVICE, measure, seconds_of
+from .measure import DEVICE, bytes_from_disk, measure, seconds_of
 from .roofline import ROOFLINE, least_times, peaks
 from .step_time import epoch, forward_backward, time_shares
 
@@ -84,42 +83,32 @@ def from_disk(side: int, rng: torch.Generator) -> list[dict]:
     """Glimpses of one image in a store, at new places in every call: of a mapped file whose pages are in memory, and of
     one that the system was told to forget; "disk_bytes" came from the disk in a call. No cold row where the system
     cannot be told."""
-    made, found = [], {"glimpse, store, warm": ([], []), "glimpse, store, cold": ([], [])}
+    found = {"glimpse, store, warm": ([], [])}
+    if hasattr(os, "posix_fadvise"):
+        found["glimpse, store, cold"] = ([], [])
     with written(side) as folder:
         for name, (seconds, read) in found.items():
             for _ in range(ROUNDS):
+                if name.endswith("cold"):
+                    forget(folder)
                 images = open_store(folder).images(torch.zeros(1, dtype=torch.long))
-                if name.endswith("cold") and not forget(folder):
-                    return made
                 where, before = places(1, rng).cpu(), bytes_from_disk()
                 seconds.append(seconds_of(partial(glimpse, images, where, SIZE)))
                 read.append(bytes_from_disk() - before)
                 del images  # unmapped: pages that are mapped are not forgotten
-            made = [
-                {"name": each, "side": side, "threads": torch.get_num_threads(), "batch": 1, "glimpses": STEPS}
-                | {"size": SIZE, "seconds": median(taken), "disk_bytes": median(came)}
-                for each, (taken, came) in found.items()
-                if taken
-            ]
-    return made
+    row = {"side": side, "threads": torch.get_num_threads(), "batch": 1, "glimpses": STEPS, "size": SIZE}
+    return [
+        {"name": name, **row, "seconds": median(seconds), "disk_bytes": median(read)}
+        for name, (seconds, read) in found.items()
+    ]
 
 
-def forget(folder: str) -> bool:
-    """Tell the system to drop a folder's files from memory, once they are written; False where it cannot be told."""
-    if not hasattr(os, "posix_fadvise"):
-        return False
+def forget(folder: str) -> None:
+    """Tell the system to drop a folder's files from memory, once they are written."""
     for path in Path(folder).iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return True
-
-
-def bytes_from_disk() -> int:
-    """That this process has had read so far; 0 where the system does not tell."""
-    told = Path("/proc/self/io")
-    found = re.search(r"^read_bytes: (\d+)", told.read_text(), re.MULTILINE) if told.exists() else None
-    return int(found[1]) if found else 0
 
 
 def places(batch: int, rng: torch.Generator) -> Tensor:

@@ -38,18 +38,13 @@ def trained(task: str) -> dict[str, Model]:
     return {card["model"]: load(stem) for stem, card in clean.items() if card["task"] == task}
 
 
-def own_glimpses(name: str, model: Model) -> int | None:
-    """T of the training of a system's model, None where it takes no glimpse."""
-    return model.config.glimpses if "{}" in find_system(name).reads else None
-
-
 def measure_task(task: str, device: str) -> Iterator[dict]:
     """All rows of a task."""
     split = open_split(task, "test", device)
     models = {name: model.to(device) for name, model in trained(task).items()}
     batches = list(split.fixed(IMAGES))
     for name, model in models.items():
-        own = own_glimpses(name, model)
+        own = find_system(name).glimpses(model.config)
         for glimpses in sorted({*GLIMPSES, own}) if own else (None,):
             scores = evaluate(model, batches, glimpses=glimpses)
             yield scored("glimpses", task, name, model, [scores], glimpses)
@@ -62,7 +57,8 @@ def measure_task(task: str, device: str) -> Iterator[dict]:
             for name, model in models.items():
                 seen[name].append(evaluate(model, [batch]))
         for name, model in models.items():
-            yield scored("sides", task, name, model, seen[name], own_glimpses(name, model)) | {"side": side}
+            own = find_system(name).glimpses(model.config)
+            yield scored("sides", task, name, model, seen[name], own) | {"side": side}
             yield {"part": "seconds", "task": task, "model": name, "side": side, "seconds": costs[name].seconds / TIMED}
 
 
@@ -71,7 +67,8 @@ def scored(part: str, task: str, name: str, model: Model, seen: list[Evaluation]
     count = [len(scores.labels) for scores in seen]
     localised = None if seen[0].localised is None else np.average([each.localised for each in seen], weights=count)
     return {
-        "part": part, "task": task, "model": name, "glimpses": glimpses, "trained": own_glimpses(name, model),
+        "part": part, "task": task, "model": name, "glimpses": glimpses,
+        "trained": find_system(name).glimpses(model.config),
         "images": sum(count), "accuracy": round(np.average([each.accuracy for each in seen], weights=count), 5),
         "localised": localised and round(localised, 5),
     }  # fmt: skip

@@ -101,6 +101,15 @@ def largest_batch(make: Callable[[int], Work], batch: int, smallest: int, needed
 
 def free_bytes() -> float:
     """Memory a new allocation can have on this machine; infinite where the system does not tell."""
-    told = Path("/proc/meminfo")
-    found = re.search(r"MemAvailable:\s+(\d+)", told.read_text()) if told.exists() else None
-    return int(found[1]) * 1024 if found else float("inf")
+    return 1024 * told("/proc/meminfo", "MemAvailable", float("inf"))
+
+
+def bytes_from_disk() -> float:
+    """That this process has had read so far; 0 where the system does not tell."""
+    return told("/proc/self/io", "read_bytes", 0)
+
+
+def told(path: str, key: str, otherwise: float) -> float:
+    """A number that the system has under a key of a file in /proc."""
+    found = re.search(rf"^{key}:\s+(\d+)", Path(path).read_text(), re.MULTILINE) if Path(path).exists() else None
+    return int(found[1]) if found else otherwise

@@ -88,14 +88,9 @@ def group(rows: Mapping[str, dict], planned: Iterable[Planned]) -> list[Group]:
         found.standin |= "stand-in" in row["protocol"]
         found.parameters, found.steps = row["parameters"], row["steps"]
         found.images = row["steps"] * row["recipe"]["batch"]
-        found.glimpses = looks(row)
+        found.glimpses = find_system(row["model"]).glimpses(row["config"])
         found.seconds.append(row["seconds"])
     return list(groups.values())
-
-
-def looks(row: dict) -> int | None:
-    """How many glimpses a run took, None for a system that takes none."""
-    return row["config"].get("glimpses") if "{}" in find_system(row["model"]).reads else None
 
 
 def find(groups: Iterable[Group], task: str, system: str, profile: str) -> Group:

@@ -67,6 +67,10 @@ class System:
         """Its configuration for a task under a profile."""
         return replace(self.sizes[profile], **self.changes.get(task, {}) | self.changes.get((task, profile), {}))
 
+    def glimpses(self, config: Any) -> int | None:
+        """T of a configuration, or of its fields as a row holds them; None for a system that takes no glimpse."""
+        return (config if isinstance(config, Mapping) else vars(config))["glimpses"] if "{}" in self.reads else None
+
     def build(self, config: Any, question: Question) -> Model:
         """The model, its initial weights drawn from torch's global generator."""
         # Convolutions on a CPU are up to twice as fast with the channels last.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..sampler import Images, glimpse
-from ..vrnn import cell_centres
+from ..vrnn import cell_centres, in_full
 
 GAIN = 0.1  # of the dense layer, see Dense
 
@@ -78,8 +78,7 @@ class Dense(nn.Module):
         self.linear = nn.Linear(hidden, 2)
 
     def forward(self, state: Tensor) -> Tensor:
-        with torch.autocast(state.device.type, enabled=False):  # bfloat16 would round places to 5 pixels in 2528
-            return (GAIN * self.linear(state.to(self.linear.weight.dtype))).tanh()
+        return (GAIN * in_full(self.linear, state)).tanh()
 
 
 class Spatial(nn.Module):

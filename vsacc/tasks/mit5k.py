@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..images.download import Failure, Job, download_all
-from ..images.store_writing import Photo, check_space
-from ..local.paths import DOWNLOADS, UserError
+from ..images.store_writing import Photo
+from ..local.paths import DOWNLOADS, UserError, check_room
 from . import Printed
 from .photographs import SIDE, develop_all
 from .standin import FIVEK
@@ -135,6 +135,6 @@ def fetch(root: Path, source: str, records: list[Record], workers: int) -> list[
     found = find_files(root, source)
     lacking = [record for record in records if record.name not in found]
     folder, kind = ("dng", "dng") if source == "dng" else (f"tiff16_{source}", "tif")
-    check_space(root, len(lacking) * MEAN[kind])
+    check_room(root, len(lacking) * MEAN[kind], "name another")
     files = [f"{folder}/{record.name}.{kind}" for record in lacking]
     return download_all([Job(f"{SITE}/{file}", root / file) for file in files], workers)

@@ -28,7 +28,12 @@ SPLITS = {  # name of a folder: split
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-SHARES = (("train", 0.7), ("validation", 0.8), ("test", 1.0))  # up to here; the shares of FiveK's 3500, 500 and 1000
+LEARNED = 0.8  # the share that is not test
+SHARES = (
+    ("train", 0.7),
+    ("validation", LEARNED),
+    ("test", 1.0),
+)  # up to here; the shares of FiveK's 3500, 500 and 1000
 RECIPES = {
     "quick": Recipe(steps=20, batch=16, evaluated=None, validations=2),
     "laptop": Recipe(steps=600, batch=64, evaluated=None, validations=10),
@@ -120,7 +125,7 @@ def find(root: Path) -> tuple[list[Photo], list[str]]:
     if not root.is_dir():
         raise UserError(f"{root} is not a folder, name the one that holds a folder of photographs for each class.")
     tops = [(root / name, split) for name, split in sorted(SPLITS.items()) if (root / name).is_dir()]
-    whole = {split for _, split in tops} != {"train", "test"}  # else a part of what is to be learned is held out
+    splits = {split for _, split in tops}
     found = []
     for top, split in tops or [(root, None)]:
         for path in tqdm(top.rglob("*"), "photographs found", delay=2, disable=None):  # it follows no link to a folder
@@ -128,8 +133,13 @@ def find(root: Path) -> tuple[list[Photo], list[str]]:
             if any(part.startswith(".") for part in parts) or path.suffix.lower() not in SUFFIXES:
                 continue
             if len(parts) > 1 and path.is_file() and path.resolve().is_relative_to(root):
-                drawn = split_of(name, 1.0 if split is None else 0.8)
-                found.append((name, path, parts[0], split if split and (whole or split == "test") else drawn))
+                if split is None:
+                    mine = split_of(name)
+                elif split == "train" and splits == {"train", "test"}:  # a part of what is to be learned is held out
+                    mine = split_of(name, LEARNED)
+                else:
+                    mine = split
+                found.append((name, path, parts[0], mine))
     if not found:
         raise UserError(f"{root} has no photographs in class folders, put them as <class>/name.jpg or "
                         "train/<class>/name.jpg below it.")  # fmt: skip

@@ -97,15 +97,16 @@ def _fit(fabric, job: Job, checkpoint: Path, resume: bool, progress: bool, deadl
     if fabric.world_size > 1:
         made["device"] = f"{fabric.world_size} x {made['device']}"
     if fabric.is_global_zero:  # weights, Adam's two moments and the best weights: before any work is lost
-        check_room(checkpoint.parent, 4 * sum(value.nbytes for value in model.state_dict().values()))
+        largest = 4 * sum(value.nbytes for value in model.state_dict().values())
+        check_room(checkpoint.parent, largest, "make room or set VSACC_DATA")
     if fabric.broadcast(resume and checkpoint.exists()):
         state |= read_checkpoint(fabric, checkpoint, state)
         if state["step"] < recipe.steps and state["made"]["revision"] != made["revision"]:
             state["made"]["revision"] += f", then {made['revision']}"
     started = saved = time.monotonic()
     before, every = state["seconds"], max(1, recipe.steps // 100)
-    share = recipe.validations and recipe.steps / (2 * recipe.validations)  # evenly over the second half
-    validated = {round(recipe.steps - share * k) for k in range(recipe.validations)}
+    # Evenly over the second half.
+    validated = {round(recipe.steps - recipe.steps * k / (2 * recipe.validations)) for k in range(recipe.validations)}
     window: list[Tensor] = []
     bar = tqdm(total=recipe.steps, initial=state["step"], desc=job.task, disable=not progress or fabric.global_rank > 0)
     model.train()
