@@ -135,8 +135,8 @@ def test_the_house_stays_small():
     files = modules(ROOT).values()
     assert len(list((ROOT / "vsacc").glob("*.py"))) <= 8
     assert len({path.parent for path in files}) - 1 <= 10
-    assert len(files) <= 75
-    assert sum(len(path.read_text().splitlines()) for path in files) <= 9_500
+    assert len(files) <= 85
+    assert sum(len(path.read_text().splitlines()) for path in files) <= 10_500
 
 
 def test_the_name_alone_needs_torch_at_most():

@@ -50,23 +50,38 @@ class Pyramid(NamedTuple):
         flat = index.reshape(len(index), 1, -1).expand(-1, self.flat.shape[1], -1)
         return self.flat.gather(2, flat).view(*self.flat.shape[:2], *index.shape[1:])
 
+    def cut(self, where: Tensor, size: int) -> Tensor:
+        """See :meth:`Images.cut`."""
+        return cut_levels(self, where, size)
+
     def prefetch(self, where: Tensor, size: int) -> None:
         """Nothing to fetch: it lies in memory."""
 
 
 class Images(Protocol):
-    """What a glimpse needs of images, wherever they lie: in memory (:class:`Pyramid`) or on disk (a store)."""
+    """What a glimpse needs of images, wherever they are: in memory (:class:`Pyramid`), on disk (a store), or nowhere,
+    computed where they are looked at. shape: (B, C); sizes: (H_l, W_l) of each level."""
 
     sizes: tuple[tuple[int, int], ...]
 
     @property
     def shape(self) -> tuple[int, int]: ...
 
-    def level(self, index: int) -> Tensor: ...
+    def level(self, index: int) -> Tensor:
+        """Level ``index`` as uint8 (B, C, H_l, W_l)."""
 
-    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor: ...
+    def cut(self, where: Tensor, size: int) -> Tensor:
+        """Glimpses at (B, T, 3) = (s, x, y), of float32 at least: (B, T, C, L, L) in [0, 1], differentiable."""
 
-    def prefetch(self, where: Tensor, size: int) -> None: ...
+    def prefetch(self, where: Tensor, size: int) -> None:
+        """What :meth:`cut` will read at (B, 3) or (B, T, 3) places may be fetched meanwhile."""
+
+
+class Levels(Images, Protocol):
+    """Images whose levels exist, pixel by pixel: what :func:`cut_levels` reads."""
+
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L)."""
 
 
 def halve(images: Tensor) -> Tensor:
@@ -150,24 +165,25 @@ def glimpse(images: Tensor | Images, where: Tensor, size: int) -> Tensor:
         raise ValueError(f"where must be ({batch}, 3) or ({batch}, T, 3), got {tuple(where.shape)}")
     steps = where.unsqueeze(1) if where.dim() == 2 else where  # (B, T, 3)
     steps = steps.to(torch.promote_types(steps.dtype, torch.float32))  # bfloat16 would make pixels 8 wide in 2528
-    (height, width), top = pyramid.sizes[0], len(pyramid.sizes) - 1
+    return pyramid.cut(steps, size).view(*where.shape[:-1], channels, size, size)
 
-    s, x, y = (v.unsqueeze(-1) for v in steps.unbind(-1))  # (B, T, 1) each
+
+def cut_levels(images: Levels, where: Tensor, size: int) -> Tensor:
+    """:meth:`Images.cut` of images whose levels exist: two of them are read, and blended."""
+    (height, width), top = images.sizes[0], len(images.sizes) - 1
+    s, x, y = (v.unsqueeze(-1) for v in where.unbind(-1))  # (B, T, 1) each
     unit = (torch.arange(size, device=where.device, dtype=where.dtype) + 0.5) * (2 / size) - 1  # (L,)
     cols = (x + s * unit + 1) * (width / 2)  # (B, T, L), pixel k of level 0 spans [k, k + 1]
     rows = (y + s * unit + 1) * (height / 2)
-
     if top == 0:
-        values = read_level(pyramid, rows, cols, torch.zeros_like(s, dtype=torch.long))
-    else:
-        lod = torch.log2(s * (max(height, width) / size)).clamp(0, top)  # (B, T, 1), level of detail
-        fine = lod.detach().floor().long().clamp(0, top - 1)  # clamped as an index, so that a NaN stays one
-        blend = (lod - fine).view(batch, -1, 1, 1, 1)
-        values = torch.lerp(read_level(pyramid, rows, cols, fine), read_level(pyramid, rows, cols, fine + 1), blend)
-    return values.view(*where.shape[:-1], channels, size, size)
+        return read_level(images, rows, cols, torch.zeros_like(s, dtype=torch.long))
+    lod = torch.log2(s * (max(height, width) / size)).clamp(0, top)  # (B, T, 1), level of detail
+    fine = lod.detach().floor().long().clamp(0, top - 1)  # clamped as an index, so that a NaN stays one
+    blend = (lod - fine)[..., None, None]
+    return torch.lerp(read_level(images, rows, cols, fine), read_level(images, rows, cols, fine + 1), blend)
 
 
-def read_level(images: Images, rows: Tensor, cols: Tensor, level: Tensor) -> Tensor:
+def read_level(images: Levels, rows: Tensor, cols: Tensor, level: Tensor) -> Tensor:
     """Bilinear reads. rows, cols: (B, T, L) in level-0 pixels; level: long (B, T, 1) -> (B, T, C, L, L)."""
     _, heights, widths = (table[level] for table in level_tables(images.sizes, rows.device))  # (B, T, 1)
     shrink = torch.exp2(-level.to(rows.dtype))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..sampler import Pyramid, build_pyramid, pyramid_sizes
+from ..sampler import Pyramid, build_pyramid, cut_levels, pyramid_sizes
 
 SPRITE = 28  # pixels, the side of a digit and of a scribble
 ROWS = 64  # that are enlarged at a time, which bounds the floats
@@ -84,6 +84,10 @@ class Video(NamedTuple):
         looked_at = Pyramid(self.flat[:, :steps].flatten(0, 1), self.sizes)
         once = (v.flatten(0, 1).unsqueeze(1) for v in (level, row, col))  # (B * T, 1, ...)
         return looked_at.pick(*once).squeeze(2).unflatten(0, (-1, steps)).transpose(1, 2)
+
+    def cut(self, where: Tensor, size: int) -> Tensor:
+        """See :meth:`vsacc.sampler.Images.cut`."""
+        return cut_levels(self, where, size)
 
     def prefetch(self, where: Tensor, size: int) -> None:
         """Nothing to fetch: it lies in memory."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..local.paths import UserError
-from ..sampler import level_tables
+from ..sampler import cut_levels, level_tables
 
 FORMAT = 1  # of the files: a store of another number is prepared again
 PIXELS, MANIFEST = "images.u8", "manifest.json"
@@ -77,6 +77,10 @@ class Tiled(NamedTuple):
         flat = index.flatten()
         planes = [self.pixels[c * PLANE :].index_select(0, flat).view_as(index) for c in range(self.channels)]
         return torch.stack(planes, 1).to(level.device)
+
+    def cut(self, where: Tensor, size: int) -> Tensor:
+        """See :meth:`vsacc.sampler.Images.cut`."""
+        return cut_levels(self, where, size)
 
     def prefetch(self, where: Tensor, size: int) -> None:
         """Ask the kernel for what :func:`vsacc.sampler.glimpse` will read at (B, 3) or (B, T, 3) places; no waiting."""
