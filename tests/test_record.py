@@ -10,7 +10,9 @@ import torch
 
 from vsacc.local import record
 from vsacc.local.paths import UserError
-from vsacc.local.record import provenance, write_record
+from vsacc.local.record import code_since, provenance, write_record
+
+IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false")
 
 
 @pytest.fixture
@@ -25,11 +27,16 @@ def repository(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "CHECKOUT", tmp_path)
     (tmp_path / "vsacc").mkdir()
     (tmp_path / "vsacc" / "a.py").write_text("a = 1\n")
-    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
-        identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
-    head = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=tmp_path, text=True)
-    return tmp_path, head.strip()
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    return tmp_path, commit(tmp_path)
+
+
+def commit(folder):
+    """All that a repository holds now; returns the commit."""
+    record._changed.cache_clear()  # what is asked once in a process may change here
+    for arguments in (["add", "."], ["commit", "-qm", "a change"]):
+        subprocess.run(["git", *IDENTITY, *arguments], cwd=folder, check=True)
+    return subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=folder, text=True).strip()
 
 
 def write(reports, results):
@@ -85,6 +92,44 @@ def test_revision_is_the_commit_and_says_when_the_code_differs(repository):
     assert provenance()["revision"] == head, "a report being written is no change of the code"
     (folder / "vsacc" / "b.py").write_text("b = 1\n")
     assert provenance()["revision"] == f"{head}-dirty"
+
+
+def test_a_revision_says_whether_the_code_has_changed_since(repository):
+    folder, first = repository
+    assert code_since(first) == ""
+    for room in ("report", "training"):
+        (folder / "vsacc" / room).mkdir()
+    (folder / "README.md").write_text("not code")
+    (folder / "vsacc" / "report" / "page.css").write_text("no number comes from it")
+    second = commit(folder)
+    assert code_since(first) == code_since(f"{first}, then {second}") == ""
+    (folder / "vsacc" / "training" / "fit.py").write_text("steps = 1\n")
+    third = commit(folder)
+    assert code_since(first) == code_since(second) == ", code changed since" and code_since(third) == ""
+    assert code_since(f"{first}, then {third}") == ", code changed since"
+    assert code_since(f"{first}, then {third}-dirty") == ", with code that was not committed"
+    for revision in ("abcdef0", "1.2.3", "unknown", "--output=x"):
+        assert code_since(revision) == ", which this checkout does not know"
+    (folder / "vsacc" / "a.py").write_text("a = 2\n")
+    record._changed.cache_clear()
+    assert code_since(third) == ", code changed since", "what is not committed yet would make the next row"
+
+
+def test_git_is_asked_once_for_a_revision_and_never_without_a_repository(repository, monkeypatch):
+    folder, first = repository
+    asked, git = [], record._git
+    monkeypatch.setattr(record, "_git", lambda *arguments: asked.append(arguments) or git(*arguments))
+    assert {code_since(first) for _ in range(5)} == {""} and len(asked) == 1
+    (folder / "copy").mkdir()
+    for checkout in (folder / "copy", None):
+        monkeypatch.setattr(record, "CHECKOUT", checkout)
+        assert code_since(first) == ", which this checkout does not know"
+    assert len(asked) == 1
+
+
+def test_a_machine_without_git_knows_no_revision(repository, monkeypatch):
+    monkeypatch.setenv("PATH", str(repository[0]))
+    assert code_since(repository[1]) == ", which this checkout does not know"
 
 
 def test_a_copy_without_its_git_says_what_it_was_told(repository, monkeypatch):

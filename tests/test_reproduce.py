@@ -1,5 +1,6 @@
 """Filling the tables: rows are made once, in order, within a budget, and are the same after whatever interruption."""
 
+import json
 import math
 import os
 import shutil
@@ -43,7 +44,7 @@ def test_rows_are_made_once_and_in_order(folder, capsys):
     assert [job_of(made[planned.name]) for planned in plan] == [planned.job for planned in plan]
     assert made[plan[0].name]["steps"] == 3 and made[plan[0].name]["threads"] == 1
     assert found(plan, folder) == ["done", "done"]
-    assert summary(states([*plan, tiny_plan(seed=1)[0]], made)) == "Of 3 runs: 2 done, 1 to do."
+    assert summary(states([*plan, tiny_plan(seed=1)[0]], made), made) == "Of 3 runs: 2 done, 1 to do."
     assert found(tiny_plan(steps=4, systems=["saccader"]), folder) == ["outdated"]
 
 
@@ -134,7 +135,16 @@ def test_the_command(folder, monkeypatch, capsys):
     assert code == 0 and shown.endswith("Of 2 runs: 2 done.\n")
     code, shown = command(list=True)
     assert code == 0 and shown.endswith("Of 3 runs: 1 to do, 2 done.\n") and len(shown.splitlines()) == 4
-    assert len(read_rows(folder / "reports" / "quick" / "runs")) == 2  # never among the committed ones
+    made = read_rows(rows := folder / "reports" / "quick" / "runs")
+    assert len(made) == 2  # never among the committed ones
+    since = {"random": ", code changed since", "proxy_only": ", which this checkout does not know"}
+    for name, row in made.items():
+        (rows / f"{name}.json").write_text(json.dumps(row | {"revision": row["model"]}))
+    monkeypatch.setattr("vsacc.studies.plan.code_since", since.get)
+    *lines, last = command(list=True)[1].splitlines()
+    told = ["to do", *(f"done at {revision}{changed}" for revision, changed in since.items())]
+    assert [line.split("  ")[-1].strip() for line in lines] == told
+    assert last == "Of 3 runs: 1 to do, 2 done; code changed since 1 of them."
     monkeypatch.setattr(runs, "processes_and_nodes", lambda: (2, 1))
     with pytest.raises(UserError, match="not for torchrun"):
         command()

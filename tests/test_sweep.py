@@ -86,6 +86,7 @@ def test_a_collapse_is_a_result(folder, digits):
     cells = tiny_cells(learning_rate=1e30, steps=10)[:1]
     (result,) = run_cells(cells)
     assert result["stopped"].startswith("training stopped") and "tests" not in result
+    assert "revision" in result["made"]
     assert read_rows(folder / "sweep") == {cells[0].name: result}
 
 
@@ -137,7 +138,8 @@ def test_the_command(folder, monkeypatch, digits, capsys):
 
     assert told(list=True).count("to do") == 4 and not out.exists()
     assert told().count("without noise") == 4
-    assert told(list=True).count("done") == 4
+    made = {json.loads(path.read_text())["made"]["revision"] for path in (folder / "sweep").glob("*.json")}
+    assert told(list=True).count(f"done at {made.pop()}") == 4 and not made
     report = json.loads(out.read_text())
     assert [row["variant"] for row in report["cells"]] == list(VARIANTS)
     assert {"revision", "device", "seeds", "task", "protocol", "trained"} <= report.keys()

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from .paths import CHECKOUT, PACKAGE, REPORTS, UserError, write_atomic
 
 CODE = ("vsacc", "notebooks", "pyproject.toml")  # a revision is "-dirty" when one of these differs from it
+MAKERS = ("vsacc", ":!vsacc/figures", ":!vsacc/look", ":!vsacc/report")  # the code that a row's numbers come from
 DIGITS = 6  # significant digits kept of a float
 
 
@@ -69,6 +71,32 @@ def peak_memory() -> int:
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def code_since(revision: str) -> str:
+    """What became of the code that makes numbers since a ``revision`` of ``provenance``, or of several, "a, then b":
+    "" where it is the same here, else some words that go on behind the revision. Without git nothing is known."""
+    commits = revision.split(", then ")
+    if any(commit.endswith("-dirty") for commit in commits):
+        return ", with code that was not committed"
+    changed = {_changed(CHECKOUT, commit) for commit in commits}
+    if True in changed:
+        return ", code changed since"
+    return ", which this checkout does not know" if None in changed else ""
+
+
+@cache  # a list of rows asks once for each commit
+def _changed(checkout: Path | None, commit: str) -> bool | None:
+    """Whether the MAKERS of a checkout differ from those of a commit, None where that is not known."""
+    try:
+        if checkout and (checkout / ".git").exists():
+            _git("diff", "--quiet", "--end-of-options", commit, "--", *MAKERS)
+            return False
+    except subprocess.CalledProcessError as error:
+        return True if error.returncode == 1 else None
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return None
 
 
 def _revision() -> str:

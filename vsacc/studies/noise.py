@@ -26,7 +26,7 @@ from ..tasks import open_split
 from ..training.evaluation import evaluate
 from ..training.fit import Stopped, fit, one_thread
 from ..training.jobs import Job, make_job
-from .plan import read_rows
+from .plan import made_at, read_rows
 from .runs import Made, default_workers, run_all
 
 CELLS = RUNS / "sweep"
@@ -92,7 +92,7 @@ def train_and_test(cell: Cell) -> Made:
         try:
             run = fit(job, progress=False)
         except Stopped as error:  # a collapse is a result too
-            return Made(str(error), row | {"stopped": str(error)})
+            return Made(str(error), row | {"stopped": str(error), "made": provenance()})
         test = open_split(job.task, "test", next(run.model.parameters()).device, job.profile)
         batches = list(test.fixed(job.recipe.evaluated))
         for kind, level in cell.tests:
@@ -134,7 +134,8 @@ def command(options: argparse.Namespace) -> None:
     if options.list:
         kept = read_rows(CELLS)
         for cell in grid(profile):
-            print(f"{'done' if cell.name in kept else 'to do':6s} {cell.name:60s} {cell.variant}")
+            state = "done" + made_at(kept[cell.name]) if cell.name in kept else "to do"
+            print(f"{cell.name:60s} {cell.variant:30s} {state}")
         return
     out = options.out or (REPORTS / "quick" if profile == "quick" else REPORTS) / "noise.json"
     check_out(out, lambda old: old["profile"] == profile and "cells" in old)

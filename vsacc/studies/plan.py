@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from ..local.paths import SHIPPED_REPORTS, UserError
+from ..local.record import code_since
 from ..systems import find_system
 from ..training import fit as training
 from ..training.jobs import Job, make_job
@@ -125,6 +126,12 @@ def states(planned: Sequence[Planned], rows: dict[str, dict]) -> dict[Planned, s
             begun = (training.RUNS / run.job.name / "checkpoint.pt").exists()
             found[run] = "unfinished" if begun else "to do"
     return found
+
+
+def made_at(row: dict) -> str:
+    """What goes on behind a row's state: its revision and what became of the code since, "" where it names none."""
+    revision = row.get("made", row).get("revision")
+    return f" at {revision}{code_since(revision)}" if revision else ""
 
 
 def expected(run: Planned, rows: dict[str, dict]) -> float | None:

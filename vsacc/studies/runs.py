@@ -35,7 +35,7 @@ from ..local.record import provenance
 from ..training.fit import Stopped, build, fit, one_thread, result
 from ..training.processes import processes_and_nodes
 from ..training.weights import save_weights
-from .plan import Planned, expected, plan, read_rows, states
+from .plan import Planned, expected, made_at, plan, read_rows, states
 
 LARGEST = 15 * 2**20  # bytes of a file of weights
 IDLE = 10  # seconds until a worker without work ends
@@ -194,10 +194,11 @@ def select(planned: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
     return [run for name, run in named.items() if not only or any(f"-{word}-" in name for word in only)]
 
 
-def summary(found: dict[Planned, str]) -> str:
-    """One line of where the runs of ``states`` stand."""
+def summary(found: dict[Planned, str], rows: dict[str, dict]) -> str:
+    """One line of where the runs of ``states`` stand, and since how many of their rows the code has changed."""
     told = ", ".join(f"{count} {state}" for state, count in Counter(found.values()).items())
-    return f"Of {len(found)} runs: {told}."
+    changed = sum(made_at(rows.get(run.name, {})).endswith("changed since") for run in found)
+    return f"Of {len(found)} runs: {told}" + (f"; code changed since {changed} of them." if changed else ".")
 
 
 def reproduce(options: argparse.Namespace) -> int:
@@ -212,8 +213,9 @@ def reproduce(options: argparse.Namespace) -> int:
         known = read_rows() | rows
         for run, state in found.items():
             minutes = expected(run, known)
-            print(f"{run.name:56s} {state:10s}" + ("" if minutes is None else f" {minutes:6.1f} min"))
-        print(summary(found))
+            took = "" if minutes is None else f"{minutes:.1f} min"
+            print(f"{run.name:66s} {took:>10s}  {state}{made_at(rows.get(run.name, {}))}")
+        print(summary(found, rows))
         return 0
     for folder in filter(None, (out, options.weights)):
         check_writable(folder)
@@ -222,5 +224,5 @@ def reproduce(options: argparse.Namespace) -> int:
     alone, until = not options.scheduler and min(workers, len(todo)) == 1, time.time() + 60 * options.budget_minutes
     work = partial(make_row, until=until, weights=bool(options.weights), progress=alone)
     failed = run_all(todo, out, work, workers, options.scheduler, options.weights)
-    print(summary(states(planned, read_rows(out))))
+    print(summary(states(planned, rows := read_rows(out)), rows))
     return int(failed > 0)
