@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vsacc.figures.explorer import terms
 from vsacc.local.paths import UserError
 from vsacc.look.explorer import Explorer, FixedTest, Folder, make_picture, open_picture, sampled
 from vsacc.reading import Question
@@ -56,6 +57,15 @@ def test_a_place_by_hand_is_looked_at_and_remembered(explorer):
     np.testing.assert_allclose([look.kl[-1], look.log_c[-1]], [*output.terms["kl"], *output.terms["log_c"]], rtol=1e-4)
     assert not np.allclose(look.where[2:], free.where[2:])
     np.testing.assert_allclose(look.mean, [look.where[0], free.where[1], *look.where[2:]], atol=1e-5)
+
+
+def test_what_is_summed_at_one_z_is_not_called_the_bound(explorer):
+    """It is nats higher at the mean of q than on average over q, which is what the bound is."""
+    for look in (explorer.look(explorer.pictures[0]), explorer.look(explorer.pictures[0], seed=1)):
+        told = terms(look, 1)
+        name, value = told.splitlines()[-1][:15], float(told.split()[-1])
+        assert name == "Eq. 6 at this z" and "bound" not in told
+        assert value == pytest.approx(look.log_y[1] + look.log_c[1] - look.kl[1], abs=0.01)
 
 
 def test_survey_is_many_looks(explorer):

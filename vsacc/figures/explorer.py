@@ -196,13 +196,13 @@ def gif(frames: Sequence[ndarray], seconds: Sequence[float]) -> bytes:
 
 
 def terms(look: Any, step: int) -> str:
-    """The bound after a step, in aligned lines."""
+    """The terms of the bound after a step, in aligned lines, at the z that is shown: the bound is their mean over q."""
     known = "log p(y | o, z)" if look.kl is not None else "log p(y | o)" if look.where is not None else "log p(y | x)"
     curves = {known: look.log_y, "log p(c | z, h)": look.log_c, "KL(q || p)": look.kl}
     values = {name: curve[step] for name, curve in curves.items() if curve is not None}
     if len(values) == len(curves):
         log_y, log_c, kl = values.values()
-        values["bound (Eq. 6)"] = log_y + log_c - kl
+        values["Eq. 6 at this z"] = log_y + log_c - kl
     place = [] if look.where is None else ["s {:.2f}  x {:+.2f}  y {:+.2f}".format(*look.where[step]), ""]
     nats = ["nats, so far", *(f"{name:15s}{value:10.2f}" for name, value in values.items())] if values else []
     return "\n".join([*place, *nats])
