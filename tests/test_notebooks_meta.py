@@ -43,6 +43,10 @@ def problems(notebook: nbformat.NotebookNode, path: Path, neighbours: list[str])
         yield from (f"no plain typed assignment: {line}" for line in lines if not PARAMETER.fullmatch(line))
         if not any(line.startswith('profile: str = "auto"') for line in lines):
             yield 'the parameters lack profile: str = "auto"'
+        for name, kind in (line.split(" = ")[0].split(": ") for line in lines if PARAMETER.fullmatch(line)):
+            check = "resolve_flag" if kind == "bool" else "resolve_seed" if name == "seed" else ""
+            if check and not any(f"{check}({name})" in cell.source for cell in code):
+                yield f"nobody checks {name}, which papermill may hand on as a text: call {check}({name})"
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         yield "not executed from top to bottom"
     yield from (f"error output: {o.ename}" for o in outputs(notebook) if o.output_type == "error")
@@ -101,7 +105,9 @@ BREAKS = {
     "0 cells are tagged parameters": lambda n: n.cells[1].metadata.clear(),
     "no plain typed assignment: seed = 0": lambda n: n.cells[1].update(source=n.cells[1].source + "\nseed = 0"),
     "no plain typed assignment: a: int": lambda n: n.cells[1].update(source=n.cells[1].source + "\na: int = 0  # a=1"),
-    "the parameters lack profile": lambda n: n.cells[1].update(source="seed: int = 0"),
+    "the parameters lack profile": lambda n: n.cells[1].update(source="steps: int = 0"),
+    "nobody checks seed": lambda n: n.cells[1].update(source=n.cells[1].source + "\nseed: int = 0"),
+    "nobody checks retrain": lambda n: n.cells[1].update(source=n.cells[1].source + "\nretrain: bool = False"),
     "not executed from top to bottom": lambda n: n.cells[2].update(execution_count=None),
     "error output: ValueError": lambda n: n.cells[2].outputs.append(new_output("error", ename="ValueError")),
     "dead link: gone.ipynb": lambda n: n.cells[0].update(source=n.cells[0].source + " [a](gone.ipynb)"),
