@@ -1,6 +1,8 @@
 """The benchmark's bookkeeping; its seconds are for people to read, never for a test."""
 
 import json
+import os
+import subprocess
 from argparse import Namespace
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 from vsacc.sampler import glimpse
 from vsacc.studies import bench, step_time
+from vsacc.studies.measure import bytes_from_disk
 
 THREADS = torch.get_num_threads()
 
@@ -37,6 +40,20 @@ def test_sampler_rows(run, monkeypatch):
     disk = {row["name"]: row for row in rows if "ratio" not in row}
     assert disk["glimpse, store, warm"]["disk_bytes"] == 0 and all(row["seconds"] > 0 for row in disk.values())
     assert bench.RIVAL in printed and torch.get_num_threads() == THREADS
+
+
+def test_what_is_forgotten_comes_from_the_disk(tmp_path):
+    (tmp_path / "strip").write_bytes(os.urandom(2**20))
+    if "tmpfs" in subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True).stdout:
+        pytest.skip("these files are never on a disk")
+    read = []
+    for forgotten in (False, True):
+        if forgotten:
+            bench.forget(tmp_path)
+        before = bytes_from_disk()
+        (tmp_path / "strip").read_bytes()
+        read.append(bytes_from_disk() - before)
+    assert read[0] == 0 and read[1] >= 2**20
 
 
 def test_a_system_that_cannot_forget_has_no_cold_row(monkeypatch):

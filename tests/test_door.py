@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import inspect
+import io
 import re
 import shlex
 import subprocess
@@ -89,6 +90,15 @@ def test_a_mistake_and_a_stop_leave_with_one_sentence_and_their_exit_code(monkey
     monkeypatch.setattr(door, "import_module", lambda *_: SimpleNamespace(command=lambda _: 1 // 0))
     with pytest.raises(ZeroDivisionError):  # others are not hidden
         door.main(["budget"])
+
+
+def test_what_the_terminal_cannot_show_is_shown_in_other_letters(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", write_through=True)
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr(door, "import_module", lambda *_: SimpleNamespace(command=lambda _: print("\u732b \udce9")))
+    with pytest.raises(SystemExit):
+        door.main(["budget"])
+    assert terminal.buffer.getvalue().split() == [b"\\u732b", b"\\udce9"]
 
 
 def test_the_public_names_are_imported_when_they_are_used():

@@ -1,8 +1,12 @@
 """environment.yml, the Makefile, CITATION.cff and pyproject.toml must not drift apart."""
 
 import re
+import runpy
 import tomllib
+from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 import yaml
 
 from vsacc.local.paths import CHECKOUT
@@ -35,6 +39,17 @@ def test_the_packages_the_project_is_built_on_are_listed():
     listed = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
     wanted = {"torch", "torchvision", "jupyterlab", "ipywidgets", "matplotlib", "papermill", "nbval", "pillow"}
     assert wanted <= {re.match(r"[\w-]+", item)[0] for item in listed}
+
+
+@pytest.mark.parametrize(("file", "wanted"), [("03_mit5k.ipynb", ["one_digit", "mit5k"]), ("test_tasks.py", [])])
+def test_the_data_of_notebooks_is_there_before_nbval_compares_them(monkeypatch, file, wanted):
+    """Drawing them shows progress, which the committed outputs do not have."""
+    hook = runpy.run_path(str(CHECKOUT / "conftest.py"))["pytest_collection_finish"]
+    opened = []
+    monkeypatch.setattr("vsacc.tasks.open_split", lambda task, split, profile: opened.append(task))
+    config = SimpleNamespace(option=SimpleNamespace(collectonly=False))
+    hook(SimpleNamespace(config=config, items=[SimpleNamespace(path=Path(file))]))
+    assert opened == wanted
 
 
 def test_ci_runs_the_test_target():

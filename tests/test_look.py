@@ -1,5 +1,7 @@
 """``vsacc look`` and the README's pictures: what is printed, what is drawn, and one sentence for whatever is wrong."""
 
+import os
+import shutil
 from argparse import Namespace
 from dataclasses import asdict, replace
 from io import BytesIO
@@ -79,6 +81,17 @@ def test_one_bad_file_among_several_is_passed_over(look, capsys):
     assert seen == ["$50 or $70.png", "photo.png"]
     assert [line.split(" cannot")[0] for line in err.splitlines()] == ["vsacc: gone.png", "vsacc: saccader.json"]
     assert look("photo.png", "same.png") == 0
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", "\u732b.png".encode()])
+def test_names_of_any_bytes_are_printed_and_drawn(look, capsys, name):
+    try:
+        shutil.copy(b"photo.png", name)
+    except OSError:
+        pytest.skip("this disk has no such names")
+    assert look(os.fsdecode(name), out="picture.png") == 0
+    assert capsys.readouterr().out.startswith(name.decode(errors="replace") + ", 120 x 90, seen by")
+    assert Image.open("picture.png").format == "PNG"
 
 
 def test_the_picture_of_a_wide_image_is_wide(look, monkeypatch):

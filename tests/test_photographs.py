@@ -1,5 +1,6 @@
 """Folders of photographs as people have them: nested, linked, mixed formats, broken files."""
 
+import os
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vsacc.__main__ import main
 from vsacc.images.develop import develop_square
 from vsacc.images.store import open_store
 from vsacc.local.paths import UserError
@@ -111,6 +113,19 @@ def test_prepared_store_holds_the_developed_photographs(root, tmp_path, capsys):
         np.testing.assert_array_equal(image, develop_square(root / name, SIDE))
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("cut.jpg cannot be read") and len(printed) == 2
+
+
+def test_names_of_any_bytes_are_prepared(root, tmp_path, capsys):
+    try:
+        save(root / "cat" / os.fsdecode(b"caf\xe9.jpg"))
+        (root / "dog" / os.fsdecode(b"\xe9.jpg")).write_bytes(b"damaged")
+    except OSError:
+        pytest.skip("this disk has no such names")
+    with pytest.raises(SystemExit) as left:
+        main(["prepare", "photographs", str(root), "--side", str(SIDE), "--out", str(tmp_path / "store")])
+    assert not left.value.code and len(open_store(tmp_path / "store").names) == len(NAMES) + 1
+    told = capsys.readouterr().out
+    assert "\\udce9.jpg cannot be read" in told and "6 photographs of 2 classes" in told
 
 
 @pytest.fixture

@@ -153,6 +153,14 @@ def test_an_installed_package_says_its_version_and_a_bare_copy_nothing(tmp_path,
         assert provenance()["revision"] == expected
 
 
+def test_the_device_is_the_gpu_that_a_training_uses_or_the_current_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU {device}")
+    assert provenance(torch.device("cuda", 1))["device"] == "GPU cuda:1"
+    assert provenance()["device"] == "GPU None"  # torch's word for the current one
+    assert not provenance(torch.device("cpu"))["device"].startswith("GPU")
+
+
 def test_provenance_names_the_device_but_not_the_machine():
     made = provenance()
     assert made["device"] and made["threads"] == torch.get_num_threads()

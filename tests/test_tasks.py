@@ -7,10 +7,12 @@ from noise_photos import CLASSES, SIDE, develop, photo_list
 from vsacc.images.store import open_store
 from vsacc.images.store_writing import write_store
 from vsacc.local.paths import UserError
+from vsacc.sampler import build_pyramid
 from vsacc.tasks import TEST_SEED, find_task, open_split
 from vsacc.tasks.photographs import PhotoSplit
 
 ENDLESS = pytest.mark.parametrize("task", ["identification", "moving_digit"])
+PARTS = pytest.mark.parametrize("task", ["identification", "moving_digit", "identification_2528", "megapixel_easy"])
 
 
 def same(batch, whole, part):
@@ -27,6 +29,21 @@ def test_an_endless_batch_is_a_function_of_seed_and_index(digits, task):
         split.draw(16, 5, 2, slice(4, 9)), first, slice(4, 9)
     )
     assert not any(same(split.draw(16, *other), first, slice(None)) for other in ((5, 3), (6, 2)))
+
+
+@PARTS
+def test_of_a_part_nothing_else_is_drawn_or_kept(digits, task, monkeypatch):
+    """Else every process of many would draw all that the others draw too."""
+    monkeypatch.setattr("vsacc.tasks.megapixel.COUNTS", {"train": 9})
+    drawn = []
+
+    def build(images):
+        drawn.append(len(images))
+        return build_pyramid(images)
+
+    monkeypatch.setattr("vsacc.tasks.cluttered.build_pyramid", build)
+    flat = open_split(task, "train").draw(8, 0, 0, slice(2, 4)).images.flat
+    assert flat.untyped_storage().nbytes() == flat.nbytes and set(drawn) <= {2}
 
 
 @ENDLESS
