@@ -37,7 +37,7 @@ def job_of(name):
 
 def run_job(name, runs, **options):
     train.RUNS = runs
-    return train.fit(job_of(name), progress=False, **options)
+    return train.fit(job_of(name), progress=False, precision="32-true", **options)
 
 
 def measure(model, count):
@@ -146,7 +146,7 @@ def distance(weights, others):
 def twin(job, world=2):
     """The weights that ``world`` processes should end with, by one that computes every part, with its own noise."""
     recipe, model, split = job.recipe, train.build(job).train(), open_split(job.task, "train")
-    adam = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
+    adam = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
     for step in range(recipe.steps):
         adam.param_groups[0]["lr"] = train.learning_rate(recipe, step)
         model.anneal(step / recipe.steps)

@@ -1,5 +1,5 @@
-"""Sixty quick steps of every system on one digit give, bit for bit, the weights that they gave before the code was put
-into rooms: whatever changes what is learned shows here."""
+"""Sixty quick steps of every system on one digit give, bit for bit, the weights that they gave when somebody last meant
+to change them: whatever else changes what is learned shows here."""
 
 import json
 from pathlib import Path
@@ -40,9 +40,10 @@ def reproducing():
 
 @pytest.mark.parametrize("system", GOLDEN["systems"])
 def test_weights_are_those_of_before(system, tmp_path, monkeypatch):
+    pytest.importorskip("numba")  # plain torch rounds the last bit of a glimpse another way
     if not all((mnist.FOLDER / name).exists() for name in mnist.FILES):
         pytest.skip("MNIST is not here, vsacc prepare mnist fetches it")
     monkeypatch.setattr(train, "RUNS", tmp_path)
     recipe, expected = GOLDEN["systems"][system]
-    run = train.fit(make_job("one_digit", "quick", system, recipe=recipe), progress=False)
+    run = train.fit(make_job("one_digit", "quick", system, recipe=recipe), progress=False, precision="32-true")
     assert fingerprint(run.model) == expected

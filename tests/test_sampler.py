@@ -1,6 +1,8 @@
 """The sampler against hand-computed ramps, grid_sample, finite differences and exact area averages."""
 
+import sys
 from collections import Counter
+from functools import cache
 
 import pytest
 import torch
@@ -8,11 +10,23 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import noise
-from vsacc.images.canvases import upscale
+from vsacc import sampler
+from vsacc.images.canvases import build_video, upscale
 from vsacc.sampler import Pyramid, area_matrix, build_pyramid, glimpse, halve, proxy
 from vsacc.studies.measure import peak_bytes
 
 RAMP = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
+
+
+@pytest.fixture(params=["compiled", "torch"], autouse=True)
+def way(request, monkeypatch):
+    """Everything is so with the compiled loop and with plain torch."""
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+        assert sampler.fastest_cut() is not sampler.cut_in_torch
+    else:
+        monkeypatch.setattr(sampler, "fastest_cut", lambda: sampler.cut_in_torch)
+    return request.param
 
 
 @pytest.mark.parametrize(
@@ -74,7 +88,7 @@ class Count(TorchDispatchMode):
         return out
 
 
-def test_cost_does_not_grow_with_the_image():
+def test_cost_does_not_grow_with_the_image(way):
     counts = []
     for side in (128, 4096):
         flat = torch.zeros(2, 3, side * side + side * side // 4, dtype=torch.uint8)
@@ -85,7 +99,9 @@ def test_cost_does_not_grow_with_the_image():
             glimpse(pyramid, where, 16).sum().backward()
         counts.append(count.made)
     assert counts[0] == counts[1]
-    assert counts[0][torch.ops.aten.gather.default] == 8 * 16 * 16 * 3 * 2  # 4 neighbours, 2 levels, L, L, C, B
+    if way == "torch":
+        read = counts[0][torch.ops.aten.index_select.default]
+        assert read == 8 * 16 * 16 * 3 * 2  # 4 neighbours, 2 levels, L, L, C, B
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
@@ -136,6 +152,61 @@ def test_upscale_is_bilinear():
     expected = F.interpolate(images.float(), (97, 97), mode="bilinear", align_corners=False).round()
     off = (upscale(images, 97).float() - expected).abs()
     assert off.max() <= 1 and off.mean() < 0.01  # ties may round either way
+
+
+def frames(count: int, generator: torch.Generator) -> torch.Tensor:
+    """(count, 3) places from far below a pixel to beyond the image, in its middle, at its borders and outside."""
+    s = 10 ** (torch.rand(count, generator=generator) * 4 - 3)
+    return torch.cat([s.unsqueeze(1), torch.randn(count, 2, generator=generator)], 1)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", [1, 7, 32, 70])
+@pytest.mark.parametrize("kind", ["one level", "pyramid", "narrow", "video"])
+def test_both_ways_are_one(monkeypatch, kind, size, threads):
+    """Of the compiled loop and plain torch: the same values, and the same slopes."""
+    kernel = pytest.importorskip("vsacc.sampler_kernel")
+    monkeypatch.setattr(kernel, "LEAST", 2**8)  # so that threads share so little
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    rng = torch.Generator().manual_seed(size)
+    images = {
+        "one level": noise(3, 3, 90, 70),
+        "pyramid": build_pyramid(noise(3, 2, 131, 200), smallest=4),
+        "narrow": noise(3, 1, 40, 1),
+        "video": build_video(noise(3, 6, 1, 90, 70)),
+    }[kind]
+    where, weights = frames(12, rng).view(3, 4, 3), torch.rand(3, 4, 1, 1, 1, generator=rng)
+    seen, taught = [], []
+    for cut in (kernel.cut, sampler.cut_in_torch):
+        monkeypatch.setattr(sampler, "fastest_cut", lambda cut=cut: cut)
+        place = where.double().requires_grad_()
+        seen.append(glimpse(images, place, size))
+        torch.testing.assert_close(glimpse(images, place.detach(), size), seen[-1].detach(), rtol=0, atol=1e-12)
+        (seen[-1] * weights).square().sum().backward()
+        taught.append(place.grad)
+        single = glimpse(images, where, size)
+        torch.testing.assert_close(single.double(), seen[-1].detach(), rtol=0, atol=3e-4)
+    torch.testing.assert_close(*seen, rtol=0, atol=1e-12)
+    torch.testing.assert_close(*taught, rtol=1e-9, atol=1e-9)
+
+
+def test_without_numba_everything_works_and_it_is_said_once(monkeypatch):
+    find = sampler.fastest_cut.__wrapped__ if hasattr(sampler.fastest_cut, "__wrapped__") else None
+    if find is None:
+        return  # plain torch was asked for
+    monkeypatch.setitem(sys.modules, "vsacc.sampler_kernel", None)
+    monkeypatch.setattr(sampler, "fastest_cut", cache(find))
+    with pytest.warns(UserWarning, match="without numba") as said:
+        for _ in range(3):
+            glimpse(RAMP, torch.tensor([[0.5, 0.0, 0.0]]), 2)
+    assert len(said) == 1
+
+
+def test_a_place_that_is_no_number_shows_none():
+    where = torch.tensor([[[0.2, 0.1, float("nan")], [float("nan"), 0.1, 0.2], [0.2, 0.1, 0.3]]])
+    for images in (noise(1, 1, 64, 64), build_pyramid(noise(1, 1, 64, 64), smallest=8)):
+        seen = glimpse(images, where, 8)
+        assert seen[:, :2].isnan().all() and not seen[:, 2].isnan().any()
 
 
 def test_what_does_not_fit_is_refused():

@@ -54,9 +54,22 @@ class Blocks(nn.PixelUnshuffle):
         return super().forward(x - self.grey)
 
 
+class CropNetwork(nn.Sequential):
+    """What is made of glimpses, (N, C, L, L) -> (N, F). half: it is trained in bfloat16, which processors that have it
+    multiply several times faster."""
+
+    half = False
+
+    def forward(self, o: Tensor) -> Tensor:
+        if not (self.half and self.training):
+            return super().forward(o)
+        with torch.autocast(o.device.type, torch.bfloat16):
+            return super().forward(o).to(o.dtype)
+
+
 def crop_network(
     channels: int, size: int, widths: tuple[int, ...], depth: int, features: int, grey: float = 0.0
-) -> nn.Sequential:
+) -> CropNetwork:
     """g: glimpses (N, C, L, L) in [0, 1] -> (N, F); group norm and ReLU as in the paper's section 4.
 
     Pixels are measured from ``grey``: 0 for digits on black, 0.5 for photographs, whose mean level would drown their
@@ -70,7 +83,7 @@ def crop_network(
         stages += [convolution, nn.GroupNorm(GROUPS, width), nn.ReLU(), *(Residual(width) for _ in range(depth))]
         inputs = width
     side = size // 4 // 2 ** (len(widths) - 1)
-    return nn.Sequential(*stages, nn.Flatten(), nn.Linear(inputs * side**2, features), nn.ReLU())
+    return CropNetwork(*stages, nn.Flatten(), nn.Linear(inputs * side**2, features), nn.ReLU())
 
 
 class PooledLikelihood(nn.Module):

@@ -13,11 +13,14 @@ pyramid (2 x 2 box averages, Williams 1983) at level = log2(s * side / L) and bl
 differentiable and the number of reads per glimpse at 8 L^2 C, whatever the size of the image.
 """
 
-from functools import lru_cache
+import math
+import warnings
+from functools import cache, lru_cache
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 STRIP = 2**17  # pixels that are averaged at once
 
@@ -43,16 +46,20 @@ class Pyramid(NamedTuple):
         """(B, C)."""
         return self.flat.shape[:2]
 
+    def layout(self) -> "Layout":
+        """See :class:`Layout`."""
+        batch, channels, length = self.flat.shape
+        record, levels = channels * length, level_tables(self.sizes, self.flat.device)
+        origin = torch.arange(0, batch * record, record, device=self.flat.device)
+        return Layout(self.flat.reshape(-1), origin, levels, self.sizes[0], channels, plane=length)
+
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L)."""
-        offset, _, widths = (table[level] for table in level_tables(self.sizes, level.device))  # (B, T, 1)
-        index = (offset + row * widths).unsqueeze(-1) + col.unsqueeze(-2)  # (B, T, L, L)
-        flat = index.reshape(len(index), 1, -1).expand(-1, self.flat.shape[1], -1)
-        return self.flat.gather(2, flat).view(*self.flat.shape[:2], *index.shape[1:])
+        """See :meth:`Images.pick`."""
+        return pick_from(self.layout(), level, row, col)
 
     def cut(self, where: Tensor, size: int) -> Tensor:
         """See :meth:`Images.cut`."""
-        return cut_levels(self, where, size)
+        return cut_levels(self.layout(), where, size)
 
     def prefetch(self, where: Tensor, size: int) -> None:
         """Nothing to fetch: it lies in memory."""
@@ -70,6 +77,9 @@ class Images(Protocol):
     def level(self, index: int) -> Tensor:
         """Level ``index`` as uint8 (B, C, H_l, W_l)."""
 
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """The pixels at row x col of a level: long (B, T, 1), (B, T, I), (B, T, J) -> uint8 (B, C, T, I, J)."""
+
     def cut(self, where: Tensor, size: int) -> Tensor:
         """Glimpses at (B, T, 3) = (s, x, y), of float32 at least: (B, T, C, L, L) in [0, 1], differentiable."""
 
@@ -77,11 +87,40 @@ class Images(Protocol):
         """What :meth:`cut` will read at (B, 3) or (B, T, 3) places may be fetched meanwhile."""
 
 
-class Levels(Images, Protocol):
-    """Images whose levels exist, pixel by pixel: what :func:`cut_levels` reads."""
+class Layout(NamedTuple):
+    """Where the levels of images lie in memory, or in a file that is mapped into it: tile by tile, row by row.
 
-    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L)."""
+    Pixel (row, col) of a level, in channel c, is the byte at ``origin + start + c * plane + down(row) + across(col)``,
+    where down(row) = (row // tile) * band + (row % tile) * pitch and across(col) = (col // tile) * step + col % tile.
+
+    pixels: uint8 (N,), all bytes. origin: long (G,), the first byte of each image's record, for glimpses that are asked
+    for image by image, equally many of each. levels: long (levels, 5): start, height, width, band and pitch of each.
+    channels: C. plane, step, bits: as above, tile = 2 ** bits; by default a level is one tile.
+    """
+
+    pixels: Tensor
+    origin: Tensor
+    levels: Tensor
+    sides: tuple[int, int]
+    channels: int
+    plane: int
+    step: int = 0
+    bits: int = 62
+
+    def read(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """The pixels at row x col of levels, in all channels: long (N, Q, 1), (N, Q, I), (N, Q, J), of N glimpses, a
+        multiple of G -> uint8 (N, C, Q, I, J) on their device."""
+        start, _, _, band, pitch = self.levels[level].unbind(-1)  # (N, Q, 1) each
+        origin = self.origin.unsqueeze(1).expand(-1, len(row) // len(self.origin)).reshape(-1, 1, 1)
+        down, across = origin + start, col
+        if self.step:
+            inside = (1 << self.bits) - 1
+            down = down + (row >> self.bits) * band
+            row, across = row & inside, (col >> self.bits) * self.step + (col & inside)
+        down = down + row * pitch
+        index = down.to(self.pixels.device).unsqueeze(-1) + across.to(self.pixels.device).unsqueeze(-2)
+        planes = [self.pixels[c * self.plane :].index_select(0, index.flatten()) for c in range(self.channels)]
+        return torch.stack([plane.view_as(index) for plane in planes], 1).to(row.device)
 
 
 def halve(images: Tensor) -> Tensor:
@@ -168,53 +207,108 @@ def glimpse(images: Tensor | Images, where: Tensor, size: int) -> Tensor:
     return pyramid.cut(steps, size).view(*where.shape[:-1], channels, size, size)
 
 
-def cut_levels(images: Levels, where: Tensor, size: int) -> Tensor:
-    """:meth:`Images.cut` of images whose levels exist: two of them are read, and blended."""
-    (height, width), top = images.sizes[0], len(images.sizes) - 1
-    s, x, y = (v.unsqueeze(-1) for v in where.unbind(-1))  # (B, T, 1) each
+def pick_from(layout: Layout, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+    """:meth:`Images.pick` of images whose levels lie in memory."""
+    pixels = layout.read(*(v.flatten(0, 1).unsqueeze(1) for v in (level, row, col)))  # (B * T, C, 1, I, J)
+    return pixels.squeeze(2).unflatten(0, row.shape[:2]).transpose(1, 2)
+
+
+def cut_levels(layout: Layout, where: Tensor, size: int) -> Tensor:
+    """:meth:`Images.cut` of images whose levels lie in memory: two of them are read, and blended."""
+    return Cut.apply(where, layout, size)
+
+
+class Cut(torch.autograd.Function):
+    """Glimpses (B, T, C, L, L) at where (B, T, 3). Their slopes in s, x and y come with them, so that no pixel is read
+    twice: the gradient is two products."""
+
+    @staticmethod
+    def forward(ctx, where: Tensor, layout: Layout, size: int) -> Tensor:
+        ctx.shape, flat = where.shape, where.flatten(0, 1)
+        cut = cut_in_torch if where.is_cuda or layout.pixels.is_cuda else fastest_cut()
+        values, slopes = cut(layout, flat, size, ctx.needs_input_grad[0])
+        if slopes is not None:
+            ctx.save_for_backward(slopes)
+        return values.unflatten(0, where.shape[:2])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return (slopes.flatten(2) * gradient.flatten(0, 1).flatten(1).unsqueeze(1)).sum(-1).view(ctx.shape), None, None
+
+
+@cache
+def fastest_cut():
+    """What cuts glimpses on a CPU: a compiled loop where numba is installed, else :func:`cut_in_torch`."""
+    try:
+        from .sampler_kernel import cut
+    except (ImportError, RuntimeError) as error:  # RuntimeError: numba finds no folder for what it compiled
+        warnings.warn(f"glimpses are cut without numba, which takes three times as long ({error}).", stacklevel=2)
+        return cut_in_torch
+    return cut
+
+
+def cut_in_torch(layout: Layout, where: Tensor, size: int, teach: bool) -> tuple[Tensor, Tensor | None]:
+    """where (N, 3) -> glimpses (N, C, L, L) and, to ``teach``, their slopes in s, x and y, (N, 3, C, L, L)."""
+    (height, width), top = layout.sides, len(layout.levels) - 1
+    s, x, y = where.T.unsqueeze(-1)  # (N, 1) each
     unit = (torch.arange(size, device=where.device, dtype=where.dtype) + 0.5) * (2 / size) - 1  # (L,)
-    cols = (x + s * unit + 1) * (width / 2)  # (B, T, L), pixel k of level 0 spans [k, k + 1]
-    rows = (y + s * unit + 1) * (height / 2)
-    if top == 0:
-        return read_level(images, rows, cols, torch.zeros_like(s, dtype=torch.long))
-    lod = torch.log2(s * (max(height, width) / size)).clamp(0, top)  # (B, T, 1), level of detail
-    fine = lod.detach().floor().long().clamp(0, top - 1)  # clamped as an index, so that a NaN stays one
-    blend = (lod - fine)[..., None, None]
-    return torch.lerp(read_level(images, rows, cols, fine), read_level(images, rows, cols, fine + 1), blend)
+    rows, cols = (y + s * unit + 1) * (height / 2), (x + s * unit + 1) * (width / 2)  # (N, L), of level 0
+    level = torch.zeros_like(s, dtype=torch.long).unsqueeze(-1)  # (N, Q, 1), the Q levels that are read
+    if top > 0:
+        detail = torch.log2(s * (max(height, width) / size)).unsqueeze(-1)
+        lod = detail.clamp(0, top)  # (N, 1, 1), level of detail
+        fine = lod.floor().long().clamp(0, top - 1)  # clamped as an index, so that a NaN stays one
+        level, blend = torch.cat([fine, fine + 1], 1), (lod - fine).unsqueeze(-1)
+    _, heights, widths, _, _ = layout.levels[level].unbind(-1)  # (N, Q, 1)
+    shrink = torch.exp2(-level.to(where.dtype))
+    row, down = corners(rows.unsqueeze(1) * shrink - 0.5, heights)  # (N, Q, 2 L), (N, Q, L)
+    col, across = corners(cols.unsqueeze(1) * shrink - 0.5, widths)
+    taps = layout.read(level, row, col).to(where.dtype)  # (N, C, Q, 2 L, 2 L)
+    across, down = across[:, None, :, None, :], down[:, None, :, :, None]  # weights of the second pixel
+    left, right = taps.split(size, -1)
+    change = right - left
+    upper, lower = torch.addcmul(left, across, change).split(size, -2)  # (N, C, Q, L, L)
+    fall = lower - upper
+    values = torch.addcmul(upper, down, fall)
+    deeper = 0.0
+    if top > 0:
+        near, far = values.unbind(2)
+        deeper = far - near
+        values = torch.addcmul(near, blend, deeper)
+    else:
+        values = values.squeeze(2)
+    if not teach:
+        return values / 255, None
+    shrink = shrink[:, None, :, :, None] * (1 / 510)
+    along_x = torch.lerp(*change.split(size, -2), down) * (shrink * width)
+    along_y = fall * (shrink * height)
+    if top > 0:
+        along_x, along_y = (torch.lerp(*both.unbind(2), blend) for both in (along_x, along_y))
+        changes = (detail >= 0) & (detail <= top)
+        deeper = deeper * (changes / (s.unsqueeze(-1) * (math.log(2) * 255))).unsqueeze(-1)
+    else:
+        along_x, along_y = along_x.squeeze(2), along_y.squeeze(2)
+    return values / 255, torch.stack([along_x * unit + along_y * unit.unsqueeze(-1) + deeper, along_x, along_y], 1)
 
 
-def read_level(images: Levels, rows: Tensor, cols: Tensor, level: Tensor) -> Tensor:
-    """Bilinear reads. rows, cols: (B, T, L) in level-0 pixels; level: long (B, T, 1) -> (B, T, C, L, L)."""
-    _, heights, widths = (table[level] for table in level_tables(images.sizes, rows.device))  # (B, T, 1)
-    shrink = torch.exp2(-level.to(rows.dtype))
-    row0, row1, fr = corners(rows * shrink - 0.5, heights)
-    col0, col1, fc = corners(cols * shrink - 0.5, widths)
-
-    def read(row: Tensor, col: Tensor) -> Tensor:
-        return images.pick(level, row, col).to(rows.dtype)  # (B, C, T, L, L)
-
-    fr, fc = fr[:, None, :, :, None], fc[:, None, :, None, :]
-    upper = torch.lerp(read(row0, col0), read(row0, col1), fc)
-    lower = torch.lerp(read(row1, col0), read(row1, col1), fc)
-    return torch.lerp(upper, lower, fr).transpose(1, 2) / 255
-
-
-def corners(position: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The two pixel indices around ``position``, repeated at the border, and the weight of the second."""
-    first = position.detach().floor()
+def corners(position: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions (..., L) -> indices of the pixels before and behind them (..., 2 L), repeated at the border, and the
+    weight of the second (..., L)."""
+    first = position.floor()
     index = first.long()
-    last = length - 1
-    return index.clamp(min=0).minimum(last), (index + 1).clamp(min=0).minimum(last), position - first
+    return torch.cat([index, index + 1], -1).clamp(min=0).minimum(length - 1), position - first
 
 
 @lru_cache(maxsize=64)
 def level_tables(sizes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    """Long (3, levels): where each level starts in the flat buffer, its height and its width."""
-    starts, total = [], 0
+    """Long (levels, 5), as :class:`Layout` has them, of levels that lie one behind the other, each in one piece."""
+    rows, start = [], 0
     for h, w in sizes:
-        starts.append(total)
-        total += h * w
-    return torch.tensor([starts, [h for h, _ in sizes], [w for _, w in sizes]], device=device)
+        rows.append([start, h, w, 0, w])
+        start += h * w
+    return torch.tensor(rows, device=device)
 
 
 def proxy(images: Tensor | Images, side: int = 32) -> Tensor:
@@ -224,12 +318,12 @@ def proxy(images: Tensor | Images, side: int = 32) -> Tensor:
     """
     pyramid = as_pyramid(images)
     index = max([i for i, size in enumerate(pyramid.sizes) if min(size) >= 2 * side], default=0)
-    level = pyramid.level(index).float() / 255
+    level = pyramid.level(index).float()
     height, width = (extent / 2**index for extent in pyramid.sizes[0])
     down = area_matrix(level.shape[-2], height, side, level.device)  # (J, H_l)
     across = area_matrix(level.shape[-1], width, side, level.device)  # (J, W_l)
     with torch.autocast(level.device.type, enabled=False):  # else a product in bfloat16: not all of 256 levels
-        return down @ level @ across.T
+        return down @ level @ across.T / 255
 
 
 @lru_cache(maxsize=64)

@@ -42,7 +42,7 @@ def kl_normal(q: Normal, p: Normal) -> Tensor:
 
 
 class Features(NamedTuple):
-    """What is made of the proxy, once per image: phi_c, a map (B, F, M, M) and a vector (B, D), and :func:`light`
+    """What is made of the proxy, once per image: phi_c, a map (B, M, M, F) and a vector (B, D), and :func:`light`
     (B, M, M), which is 0 where nothing starts on it."""
 
     map: Tensor
@@ -89,7 +89,8 @@ class VRNN(nn.Module):
         self.side, self.spatial, self.inhibition = side, posterior == "spatial", inhibition
         self.scale, self.sigma, self.reach = scale, sigma, min(REACH, scale[1])
         cells, last = side // 2, widths[-1]
-        self.encode = map_network(channels, 2, widths)
+        # Channels last: a CPU convolves it faster, and what is asked of each cell of the map is one product.
+        self.encode = map_network(channels, 2, widths).to(memory_format=torch.channels_last)
         self.summary = nn.Sequential(
             nn.AvgPool2d(4), nn.Flatten(), nn.Linear(last * (cells // 4) ** 2, hidden), nn.ReLU()
         )
@@ -126,7 +127,8 @@ class VRNN(nn.Module):
     def observe(self, proxy: Tensor) -> Features:
         """phi_c: proxy (B, C, J, J) in [0, 1] -> :class:`Features`; the proxy is constant, so once per image."""
         features, dark = self.encode(proxy * 2 - 1), proxy.new_zeros(()).expand(len(proxy), *self.grid.shape[:2])
-        return Features(features, self.summary(features), dark if self.bright is None else light(proxy))
+        by_cell = features.permute(0, 2, 3, 1)
+        return Features(by_cell, self.summary(features), dark if self.bright is None else light(proxy))
 
     def start(self, batch: int) -> State:
         """h_0 = 0."""
@@ -146,7 +148,7 @@ class VRNN(nn.Module):
         share = self.attend(features, state).flatten(1)  # (B, M * M)
         # The expected place, (B, 2); not as a matrix product, which autocast would round.
         place = (share.unsqueeze(-1) * self.grid.flatten(0, 1)).sum(1)
-        seen = (features.map.flatten(2) @ share.unsqueeze(-1)).squeeze(-1)  # (B, F), the features there
+        seen = (share.unsqueeze(1) @ features.map.flatten(1, 2)).squeeze(1)  # (B, F), the features there
         z_s, raw = in_full(self.extent, torch.cat([seen, state.hidden], -1)).split([1, 3], -1)
         return Normal(torch.cat([z_s, place], -1), self.bounded(raw))
 
@@ -165,8 +167,8 @@ class VRNN(nn.Module):
 
     def salience(self, features: Features, state: State) -> Tensor:
         """How much each cell of the map calls for a look, less where there was one: (B, M, M)."""
-        asked = features.map + self.ask(state.hidden)[:, :, None, None]
-        logits = self.saliency(F.relu(asked)).squeeze(1)
+        asked = F.relu(features.map + self.ask(state.hidden)[:, None, None])
+        logits = F.linear(asked, self.saliency.weight.flatten(1), self.saliency.bias).squeeze(-1)
         if self.bright is not None:
             logits = logits + self.bright * features.light
         return logits - F.softplus(self.inhibit) * state.visited if self.inhibition else logits
@@ -196,8 +198,9 @@ class VRNN(nn.Module):
         """log p(c | z_i, h_{i-1}) of the 8-bit proxy, in nats, summed over pixels: (..., 3), (..., D) -> (...,).
         A Gaussian density times the width of a grey level: a probability, hence negative, as Eq. 6 needs it to be."""
         log_sigma = self.log_sigma_c.clamp(min=math.log(0.01))
-        error = (proxy - self.decode(z, hidden)) * torch.exp(-log_sigma)
-        return (-0.5 * error**2 - log_sigma - LOG_LEVEL).flatten(-3).sum(-1)
+        error = (proxy - self.decode(z, hidden)).flatten(-3)
+        squares = error.square().sum(-1)
+        return -0.5 * torch.exp(-2 * log_sigma) * squares - (log_sigma + LOG_LEVEL) * error.shape[-1]
 
     def recur(self, features: Features, z: Tensor, state: State) -> State:
         """h_i from h_{i-1} and the saccade z_i."""

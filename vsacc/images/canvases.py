@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..sampler import Pyramid, build_pyramid, cut_levels, pyramid_sizes
+from ..sampler import Layout, Pyramid, build_pyramid, cut_levels, level_tables, pick_from, pyramid_sizes
 
 SPRITE = 28  # pixels, the side of a digit and of a scribble
 ROWS = 64  # that are enlarged at a time, which bounds the floats
@@ -75,19 +75,22 @@ class Video(NamedTuple):
         """Level ``index`` of all frames as uint8 (B, F, C, H_l, W_l), a view."""
         return Pyramid(self.flat.flatten(0, 1), self.sizes).level(index).unflatten(0, self.flat.shape[:2])
 
-    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        """Pixels of frame i at row x col i of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L).
-        Raises ValueError where T > F."""
-        frames, steps = self.flat.shape[1], row.shape[1]
+    def layout(self, steps: int) -> Layout:
+        """Of the first ``steps`` frames, see :class:`vsacc.sampler.Layout`. Raises ValueError where there are fewer."""
+        batch, frames, channels, length = self.flat.shape
         if steps > frames:
             raise ValueError(f"{steps} glimpses do not fit a video of {frames} frames: each frame is looked at once")
-        looked_at = Pyramid(self.flat[:, :steps].flatten(0, 1), self.sizes)
-        once = (v.flatten(0, 1).unsqueeze(1) for v in (level, row, col))  # (B * T, 1, ...)
-        return looked_at.pick(*once).squeeze(2).unflatten(0, (-1, steps)).transpose(1, 2)
+        frame = torch.arange(batch * frames, device=self.flat.device).view(batch, frames)[:, :steps]
+        levels, origin = level_tables(self.sizes, self.flat.device), frame.flatten() * (channels * length)
+        return Layout(self.flat.reshape(-1), origin, levels, self.sizes[0], channels, plane=length)
+
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """See :meth:`vsacc.sampler.Images.pick`; row i of each is frame i's."""
+        return pick_from(self.layout(row.shape[1]), level, row, col)
 
     def cut(self, where: Tensor, size: int) -> Tensor:
-        """See :meth:`vsacc.sampler.Images.cut`."""
-        return cut_levels(self, where, size)
+        """See :meth:`vsacc.sampler.Images.cut`; frame i is cut at row i of ``where``."""
+        return cut_levels(self.layout(where.shape[1]), where, size)
 
     def prefetch(self, where: Tensor, size: int) -> None:
         """Nothing to fetch: it lies in memory."""

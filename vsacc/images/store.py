@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..local.paths import UserError
-from ..sampler import cut_levels, level_tables
+from ..sampler import Layout, cut_levels, pick_from
 
 FORMAT = 1  # of the files: a store of another number is prepared again
 PIXELS, MANIFEST = "images.u8", "manifest.json"
@@ -38,6 +38,14 @@ def span_tables(sizes: Sizes, channels: int, device: torch.device | str = "cpu")
     stride = across * (channels * PLANE)
     bytes_ = down * stride
     return torch.stack([bytes_.cumsum(0) - bytes_, stride, bytes_]).to(device)
+
+
+@lru_cache(maxsize=64)
+def tile_tables(sizes: Sizes, channels: int, device: torch.device | str = "cpu") -> Tensor:
+    """Long (levels, 5), as :class:`vsacc.sampler.Layout` has them."""
+    start, stride, _ = span_tables(sizes, channels, device)
+    height, width = torch.tensor(sizes).T.to(device)
+    return torch.stack([start, height, width, stride, torch.full_like(start, TILE)], 1)
 
 
 class Tiled(NamedTuple):
@@ -67,20 +75,19 @@ class Tiled(NamedTuple):
         height, width = self.sizes[index]
         return level[..., :height, :width].to(self.starts.device)
 
+    def layout(self) -> Layout:
+        """See :class:`vsacc.sampler.Layout`."""
+        levels = tile_tables(self.sizes, self.channels, self.starts.device)
+        whole = {"plane": PLANE, "step": self.channels * PLANE, "bits": TILE.bit_length() - 1}
+        return Layout(self.pixels, self.starts, levels, self.sizes[0], self.channels, **whole)
+
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L)."""
-        start, stride, _ = span_tables(self.sizes, self.channels, level.device)[:, level]  # (B, T, 1) each
-        down = self.starts[:, None, None] + start + row // TILE * stride + row % TILE * TILE  # (B, T, L)
-        across = col // TILE * (self.channels * PLANE) + col % TILE
-        down, across = torch.stack([down, across]).to(self.pixels.device)
-        index = down.unsqueeze(-1) + across.unsqueeze(-2)  # (B, T, L, L)
-        flat = index.flatten()
-        planes = [self.pixels[c * PLANE :].index_select(0, flat).view_as(index) for c in range(self.channels)]
-        return torch.stack(planes, 1).to(level.device)
+        """See :meth:`vsacc.sampler.Images.pick`."""
+        return pick_from(self.layout(), level, row, col)
 
     def cut(self, where: Tensor, size: int) -> Tensor:
         """See :meth:`vsacc.sampler.Images.cut`."""
-        return cut_levels(self, where, size)
+        return cut_levels(self.layout(), where, size)
 
     def prefetch(self, where: Tensor, size: int) -> None:
         """Ask the kernel for what :func:`vsacc.sampler.glimpse` will read at (B, 3) or (B, T, 3) places; no waiting."""
@@ -90,8 +97,7 @@ class Tiled(NamedTuple):
         (height, width), top = self.sizes[0], len(self.sizes) - 1
         fine = torch.log2(s * (max(height, width) / size)).clamp(0, top).floor().long().clamp(0, max(top - 1, 0))
         level = torch.cat([fine, (fine + 1).clamp(max=top)], 2)  # (B, T, 2, 1), the two that are blended
-        _, heights, widths = level_tables(self.sizes, level.device)[:, level]
-        start, stride, _ = span_tables(self.sizes, self.channels)[:, level]
+        start, heights, widths, stride, _ = tile_tables(self.sizes, self.channels)[level].unbind(-1)
         ends, scale = torch.tensor([-1, 1]), torch.exp2(-level.to(s.dtype)) / 2
         rows, cols = (  # of tiles, first and last: (B, T, 2, 2) each
             ((centre + s * ends + 1) * (extent * scale) + ends).long().clamp(min=0).minimum(pixels - 1) // TILE

@@ -58,6 +58,12 @@ class Counted(Pyramid):
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
         return self.counted(super().pick(level, row, col))
 
+    def cut(self, where: Tensor, size: int) -> Tensor:
+        """Black glimpses that depend on their places: of each pixel, four neighbours in two levels are read."""
+        seen = where.new_zeros(*where.shape[:2], self.shape[1], size, size) + 0 * where.sum()
+        self.read += seen.numel() * 4 * min(len(self.sizes), 2)
+        return seen
+
     def counted(self, pixels: Tensor) -> Tensor:
         self.read += pixels.nbytes
         return pixels

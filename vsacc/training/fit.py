@@ -14,6 +14,8 @@ import argparse
 import math
 import os
 import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -26,10 +28,11 @@ from tqdm.auto import tqdm
 from ..local.paths import RUNS, UserError, check_out, check_room, locked
 from ..local.record import provenance
 from ..loss import correct, lower_bound
+from ..reading import CropNetwork
 from ..tasks import Batch, Recipe, Split, derive, find_task, open_split
 from .evaluation import evaluate, spread
 from .jobs import Job, build, make_job
-from .processes import launch, part_of, rank_and_world
+from .processes import has_bfloat16, launch, part_of, rank_and_world
 from .weights import job_of, save_weights
 
 CHECKPOINT_EVERY = 60  # seconds
@@ -77,23 +80,26 @@ def fit(
     Args:
         resume: go on from the job's checkpoint (a finished job returns at once); False starts afresh.
         progress: show a bar.
-        precision: Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU.
+        precision: Fabric's name of it; None is bf16-mixed on a GPU, and on a CPU 32-true, but for glimpses, which are
+            read in bfloat16 where the processor has it.
         deadline: leave with a checkpoint, to go on later, when time.monotonic() is past this at a row of the history.
 
     Raises Stopped, a UserError, when the bound is no longer a number or every image is looked at in the same places."""
     fabric, folder = launch(precision), RUNS / job.name
     with locked(folder) if fabric.is_global_zero else nullcontext():
-        return _fit(fabric, job, folder / "checkpoint.pt", resume, progress, deadline)
+        half = precision is None and has_bfloat16(fabric.device)
+        return _fit(fabric, job, half, folder / "checkpoint.pt", resume, progress, deadline)
 
 
-def _fit(fabric, job: Job, checkpoint: Path, resume: bool, progress: bool, deadline: float) -> Run:
+def _fit(fabric, job: Job, half: bool, checkpoint: Path, resume: bool, progress: bool, deadline: float) -> Run:
     recipe, part = job.recipe, part_of(job.recipe.batch, fabric.global_rank, fabric.world_size)
     with fabric.rank_zero_first():  # what has to be fetched or made is so once
         data = open_split(job.task, "train", fabric.device, job.profile)
         held_out = open_split(job.task, "validation", fabric.device, job.profile)
-    model, optimizer = set_up(fabric, job)
+    model, optimizer = set_up(fabric, job, half)
     state = {"model": model, "optimizer": optimizer, "step": 0, "seconds": 0.0, "history": [], "best": {}}
     state["made"] = made = provenance(fabric.device)
+    made["precision"] = "glimpses read in bfloat16" if half else str(fabric._precision.precision)
     if fabric.world_size > 1:
         made["device"] = f"{fabric.world_size} x {made['device']}"
     if fabric.is_global_zero:  # weights, Adam's two moments and the best weights: before any work is lost
@@ -110,9 +116,8 @@ def _fit(fabric, job: Job, checkpoint: Path, resume: bool, progress: bool, deadl
     window: list[Tensor] = []
     bar = tqdm(total=recipe.steps, initial=state["step"], desc=job.task, disable=not progress or fabric.global_rank > 0)
     model.train()
-    while state["step"] < recipe.steps:
+    for batch in ahead(lambda step: data.draw(recipe.batch, job.seed, step, part), range(state["step"], recipe.steps)):
         step = state["step"]
-        batch = data.draw(recipe.batch, job.seed, step, part)
         window.append(train_step(fabric, model, optimizer, recipe, batch, job.seed, step))
         state["step"] = step + 1
         bar.update()
@@ -139,11 +144,28 @@ def _fit(fabric, job: Job, checkpoint: Path, resume: bool, progress: bool, deadl
     return Run(model.module, job, state["history"], state["seconds"], state["made"])
 
 
-def set_up(fabric, job: Job) -> tuple:
-    """The initial model and its optimiser, on the fabric's device; :func:`train_step` sets the learning rate."""
+def set_up(fabric, job: Job, half: bool = False) -> tuple:
+    """The initial model and its optimiser, on the fabric's device; :func:`train_step` sets the learning rate. half:
+    glimpses are read in bfloat16."""
     model = build(job)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=job.recipe.weight_decay)
+    for part in model.modules():
+        if isinstance(part, CropNetwork):
+            part.half = half
+    decay = job.recipe.weight_decay
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=decay, fused=True)
     return fabric.setup(model, optimizer)
+
+
+def ahead(draw: Callable[[int], Batch], steps: Iterable[int]) -> Iterator[Batch]:
+    """Batches drawn in another thread while the last one is learned from, one ahead: the same in the same order."""
+    with ThreadPoolExecutor(1) as drawer:
+        coming = None
+        for step in steps:
+            waiting, coming = coming, drawer.submit(draw, step)
+            if waiting:
+                yield waiting.result()
+        if coming:
+            yield coming.result()
 
 
 def validate(model: nn.Module, held_out: Split, best: dict) -> float:

@@ -41,6 +41,11 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def has_bfloat16(place: torch.device) -> bool:
+    """Whether a CPU multiplies in bfloat16, which is otherwise slower than float32."""
+    return place.type == "cpu" and torch.cpu.is_available() and torch.cpu._is_avx512_bf16_supported()
+
+
 def launch(precision: str | None = None):
     """A Fabric that has joined the other processes, if there are any; on a GPU each where there is one. precision:
     Fabric's name of it; None is bf16-mixed on a GPU and 32-true on a CPU. Raises UserError where this node has fewer
