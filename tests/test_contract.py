@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import noise, plain_digits
+from conftest import needs_gpu, noise, plain_digits
 from vsacc import systems, tasks
 from vsacc.figures import explorer as pictures
 from vsacc.local.paths import UserError
@@ -87,18 +87,19 @@ def test_every_system_on_every_task(system, task, small):
     assert isinstance(figure, matplotlib.figure.Figure)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
 @pytest.mark.parametrize("side", [1500, 2528])
 @pytest.mark.parametrize("system", [*systems.all_systems(), "dense"])
-def test_autocast_moves_no_glimpse(system, side):
+def test_autocast_moves_no_glimpse(system, side, device):
     """Under bfloat16 a model's places are float32, and what it reads there is what float64 reads, to a grey level."""
     config = {"posterior": "dense"} if system == "dense" else {}
     job = make_job("one_digit", "quick", system.replace("dense", "saccader"), config=config)
     if system.startswith("resnet18"):
         assert not hasattr(job.config, "glimpses")  # it has no places
         return
-    pyramid, model = build_pyramid(noise(2, 1, side, side)), build(job)
+    pyramid, model = build_pyramid(noise(2, 1, side, side).to(device)), build(job).to(device)
     for training in (True, False):
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
             output = model.train(training)(pyramid)
         if output.where is None:
             assert system == "proxy_only"

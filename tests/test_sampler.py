@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from conftest import noise
+from conftest import needs_gpu, noise
 from vsacc import sampler
 from vsacc.images.canvases import build_video, upscale
 from vsacc.sampler import Pyramid, area_matrix, build_pyramid, glimpse, halve, proxy
@@ -188,6 +188,22 @@ def test_both_ways_are_one(monkeypatch, kind, size, threads):
         torch.testing.assert_close(single.double(), seen[-1].detach(), rtol=0, atol=3e-4)
     torch.testing.assert_close(*seen, rtol=0, atol=1e-12)
     torch.testing.assert_close(*taught, rtol=1e-9, atol=1e-9)
+
+
+@needs_gpu
+def test_a_gpu_sees_what_a_cpu_sees():
+    where = frames(24, torch.Generator().manual_seed(0)).view(4, 6, 3)
+    for images in (noise(4, 3, 90, 70), build_pyramid(noise(4, 1, 300, 200), smallest=8)):
+        there = images.cuda() if isinstance(images, torch.Tensor) else images._replace(flat=images.flat.cuda())
+        seen, taught = [], []
+        for source, device in ((images, "cpu"), (there, "cuda")):
+            place = where.to(device, torch.float64).requires_grad_()
+            seen.append(glimpse(source, place, 16))
+            seen[-1].square().sum().backward()
+            taught.append(place.grad)
+        torch.testing.assert_close(seen[1].cpu(), seen[0], rtol=0, atol=1e-12)
+        torch.testing.assert_close(taught[1].cpu(), taught[0], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(proxy(there).cpu(), proxy(images), rtol=0, atol=1e-6)
 
 
 def test_without_numba_everything_works_and_it_is_said_once(monkeypatch):
