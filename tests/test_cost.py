@@ -93,7 +93,8 @@ def test_memory_of_the_rows(rows):
         row = table["144 crops, naive", mode]
         assert 0 < row["resident"] - 4 * copies * row["parameters"] < 0.01 * row["resident"]  # batch norm's buffers
         assert row["bytes"] > row["resident"]
-    assert table["144 crops, checkpointed", "training"]["bytes"] <= table["144 crops, naive", "training"]["bytes"]
+    checkpointed, naive = (table[f"144 crops, {way}", "training"]["bytes"] for way in ("checkpointed", "naive"))
+    assert checkpointed < naive + 64 * 1024  # at this size both are the weights and their moments
     held = {name: [row["bytes"] for row in rows["sides"] if row["name"] == name] for name in AT_ONCE}
     assert held["whole image"][1] > held["whole image"][0]
     # 64 and 96 pixels have levels of 32 and 48, the most a proxy ever reads: a few kilobytes apart
@@ -155,7 +156,7 @@ def test_the_parts_make_the_model(config, training):
     torch.manual_seed(0)
     model = Saccader(config, TASK.question).train(training)
     images = build_pyramid(torch.randint(0, 256, (2, 1, 100, 100), dtype=torch.uint8))
-    with torch.no_grad():
+    with torch.set_grad_enabled(training):
         parts = {name: run for name, (run, *_) in step_time.split(model, images).items()}
         torch.manual_seed(1)
         whole = model(images)
@@ -163,12 +164,14 @@ def test_the_parts_make_the_model(config, training):
         where, *latent = parts["VRNN"]()
         o = parts["sampler"](where)
         read = parts["crop network"](o)
-        log_c, kl = parts["decoder and KL"](*latent)
+        terms = {}
+        if training:
+            log_c, kl = parts["decoder and KL"](*latent)
+            terms = {"log_c": log_c.sum(0), "kl": kl.sum(0)}
         logits = parts["likelihood"](read.unflatten(0, o.shape[:2]))
     torch.testing.assert_close(where, whole.where)
     torch.testing.assert_close(o, whole.glimpses)
-    torch.testing.assert_close(log_c.sum(0), whole.terms["log_c"])
-    torch.testing.assert_close(kl.sum(0), whole.terms["kl"])
+    torch.testing.assert_close(terms, whole.terms)
     torch.testing.assert_close(logits, whole.logits)
 
 

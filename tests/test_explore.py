@@ -51,10 +51,10 @@ def test_a_place_by_hand_is_looked_at_and_remembered(explorer):
     np.testing.assert_array_equal(look.placed, [False, True, False, False])
     cut = glimpse(picture.images, torch.tensor([place]), 32)[0, 0]
     np.testing.assert_allclose(look.glimpses[1], cut, atol=1e-5)
-    with torch.no_grad():
-        output = explorer.model(picture.images, STEPS, policy=Hand({1: place}))
-    np.testing.assert_allclose(look.where, output.where[0], atol=1e-5)
-    np.testing.assert_allclose([look.kl[-1], look.log_c[-1]], [*output.terms["kl"], *output.terms["log_c"]], rtol=1e-4)
+    output = explorer.model(picture.images, STEPS, policy=Hand({1: place}))
+    np.testing.assert_allclose(look.where, output.where[0].detach(), atol=1e-5)
+    terms = [output.terms[name].item() for name in ("kl", "log_c")]
+    np.testing.assert_allclose([look.kl[-1], look.log_c[-1]], terms, rtol=1e-4)
     assert not np.allclose(look.where[2:], free.where[2:])
     np.testing.assert_allclose(look.mean, [look.where[0], free.where[1], *look.where[2:]], atol=1e-5)
 

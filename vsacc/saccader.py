@@ -22,7 +22,8 @@ from .vrnn import VRNN, Features, Normal, kl_normal
 
 class Output(NamedTuple):
     """What every model returns. logits: (B, K) log-probabilities or logits; where: (B, T, 3) or None;
-    glimpses: (B, T, C, L, L) or None; terms: the bound's further terms by name, each (B,), in nats."""
+    glimpses: (B, T, C, L, L) or None; terms: the bound's further terms by name, each (B,), in nats; none where gradients
+    are off and nobody learns from them."""
 
     logits: Tensor
     where: Tensor | None
@@ -271,7 +272,9 @@ class Saccader(Reader):
         policy = policy or (sample if self.training else mean)
         roll = self.roll_out(images, glimpses or self.config.glimpses, policy)
         images.prefetch(roll.where, self.config.size)  # a disk fetches it while log p(c) and the KL are computed
-        log_c = self.vrnn.log_proxy(roll.proxy, roll.z, roll.hidden)
-        kl = roll.kl
+        terms = {}
+        if torch.is_grad_enabled():  # else nobody learns from them
+            log_c = self.vrnn.log_proxy(roll.proxy, roll.z, roll.hidden)
+            terms = {"log_c": log_c.sum(0), "kl": roll.kl.sum(0)}
         logits, o = self.read(images, roll.where)
-        return Output(logits, roll.where, o, {"log_c": log_c.sum(0), "kl": kl.sum(0)})
+        return Output(logits, roll.where, o, terms)

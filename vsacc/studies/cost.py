@@ -221,7 +221,8 @@ def training(model: Model, images: Images) -> Work:
 
 def adam(model: Model) -> torch.optim.Optimizer:
     """AdamW that has its moments already; the gradients are zeros."""
-    optimizer = torch.optim.AdamW(model.parameters())
+    counted = next(model.parameters()).is_meta  # shapes without values, which no kernel takes
+    optimizer = torch.optim.AdamW(model.parameters(), fused=not counted)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

@@ -76,14 +76,14 @@ def split(model: Saccader, images: Images) -> dict[str, tuple]:
     where, *latent = look()
     o = glimpse(images, where, config.size)  # (B, T, C, L, L)
     read = model.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, F)
-    return {
+    parts = {
         "proxy": (lambda: proxy(images, config.proxy),),
         "VRNN": (look,),
         "sampler": (lambda where: glimpse(images, where, config.size), where),
         "crop network": (lambda o: model.crop(o.flatten(0, 1)), o),
-        "decoder and KL": (explain, *latent),
         "likelihood": (model.likelihood, read),
     }
+    return parts | ({"decoder and KL": (explain, *latent)} if model.training else {})
 
 
 def forward_backward(module: nn.Module, run: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor) -> None:
