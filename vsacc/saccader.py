@@ -22,8 +22,8 @@ from .vrnn import VRNN, Features, Normal, kl_normal
 
 class Output(NamedTuple):
     """What every model returns. logits: (B, K) log-probabilities or logits; where: (B, T, 3) or None;
-    glimpses: (B, T, C, L, L) or None; terms: the bound's further terms by name, each (B,), in nats; none where gradients
-    are off and nobody learns from them."""
+    glimpses: (B, T, C, L, L) or None; terms: the bound's further terms by name, each (B,), in nats; none where
+    gradients are off and nobody learns from them."""
 
     logits: Tensor
     where: Tensor | None

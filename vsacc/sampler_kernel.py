@@ -21,8 +21,8 @@ BYTE, INT = ir.IntType(8), ir.IntType(32)
 
 
 def cut(layout, where: Tensor, size: int, teach: bool) -> tuple[Tensor, Tensor | None]:
-    """:class:`vsacc.sampler.Layout`, where (N, 3) -> glimpses (N, C, L, L) and, to ``teach``, their slopes in s, x and y,
-    (N, 3, C, L, L)."""
+    """:class:`vsacc.sampler.Layout`, where (N, 3) -> glimpses (N, C, L, L) and, to ``teach``, their slopes in s, x and
+    y, (N, 3, C, L, L)."""
     count, shape = len(where), (layout.channels, size, size)
     values = where.new_empty(count, *shape)
     slopes = where.new_empty(count if teach else 1, 3, *shape)  # they cost nothing beside the reading
