@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..images.canvases import upscale
+from ..images.computed import enlarge
 from ..reading import Question
 from ..sampler import build_pyramid
 from . import ALL, TEST_BATCH, Batch, EndlessSplit, Printed, Recipe, Task, derive
@@ -81,10 +81,9 @@ class ClutteredSplit(EndlessSplit):
         paste_distractors(canvas, clutter.distractors, bank.images, draw)
         paste(canvas, corner, bank.images[chosen])
         images = canvas.clamp_(max=255).to(torch.uint8).view(-1, 1, CANVAS, CANVAS)
-        if self.side != CANVAS:
-            images = upscale(images, self.side)
         digits = bank.labels[chosen]
-        return Batch(build_pyramid(images), clutter.label_of(digits), sprite_boxes(corner, CANVAS), digits)
+        images = build_pyramid(images) if self.side == CANVAS else enlarge(images, self.side)
+        return Batch(images, clutter.label_of(digits), sprite_boxes(corner, CANVAS), digits)
 
 
 def paste(canvas: Tensor, corner: Tensor, sprites: Tensor) -> None:
