@@ -1,12 +1,14 @@
-"""Images whose canvas is never made: what is looked at is computed from the small things that the canvas is made of.
+"""Images whose canvas is never made: what is looked at is computed from the small things that a canvas is made of.
 
-An enlarged image is a linear function of its original, A x A', and so is each level of its pyramid, whose A are 2 x 2
-averages of the rows of the level below; a bilinear read blends two rows of A. A glimpse is therefore W x W', with W of
-(L, h): two small products, whatever the side of the canvas.
+An enlarged image is a linear function of its original, A x A', and so is each level of its pyramid, whose A are
+averages of two rows each of the level below; a bilinear read blends two rows of A. A glimpse of a level is therefore
+W x W', with W of (L, h): two small products, whatever the side of the canvas.
 
-The made canvas rounds every level to whole grey levels, halves upwards. Where neighbours differ that adds 1/8 of a grey
-level on average at each level, and 1/4 where they differ along one axis only, since sums of four are then even; the
-made one is brighter by so much, and so is what is computed here. What remains is the noise of single roundings."""
+The made canvas rounds each of its levels to whole grey levels, halves upwards. Where neighbours differ that adds 1/8 of
+a grey level on average, and 1/4 where they differ along one axis only, since sums of four are then even. So much is
+added here too; what remains between the two is the noise of single roundings, rarely more than a grey level.
+
+Sprites on a black canvas are kept in the tiles that they touch. There everything is the made canvas, to the bit."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,11 +19,12 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from ..sampler import check_images, pyramid_sizes
-from .canvases import bilinear_matrix, upscale
+from ..sampler import check_images, cut_levels, pyramid_sizes
+from .canvases import bilinear_matrix, paint, touched, upscale
 
 ROOM = {"cpu": 2**20, "cuda": 2**25}  # floats that a part of a batch may take on the way
-EIGHTHS = 32  # units of ``Enlarged.added`` in a grey level
+TILE = 16  # pixels, the side of a tile of sprites
+UNITS = 32  # of ``Enlarged.added`` in a grey level
 
 
 class Enlarged(NamedTuple):
@@ -45,26 +48,26 @@ class Enlarged(NamedTuple):
     def level(self, index: int) -> Tensor:
         """Level ``index`` as uint8 (B, C, H_l, W_l), computed by itself; level 0 is the canvas."""
         index, device = range(len(self.sizes))[index], self.small.device
-        if index == 0:
-            return upscale(self.small, self.side)
-        start, length = starts(self.side, device)[index], self.sizes[index][0]
-        down, across = (table[start + 1 : start + 1 + length, 0] for table in self.tables(torch.float32))
+        start, length = sum(h + 1 for h, _ in self.sizes[:index]) + 1, self.sizes[index][0]
+        with torch.autocast(device.type, enabled=False):  # bfloat16 has not all of 256 grey levels
+            if index == 0:
+                return upscale(self.small, self.side)
+            down, across = (table[start : start + length, 0] for table in self.tables(torch.float32))
+            level = down @ self.small.float() @ across.T
         place = (torch.arange(length, device=device) + 0.5) * 2**index
         rows, cols = (self.nearest(place, pixels) for pixels in self.small.shape[2:])
-        with torch.autocast(device.type, enabled=False):  # bfloat16 has not all of 256 levels
-            level = down @ self.small.float() @ across.T
-        level += self.added[:, :, rows[:, None], cols] * (index / EIGHTHS)
-        return level.round_().to(torch.uint8)
+        level += self.added[:, :, rows[:, None], cols] * (index / UNITS)
+        return level.clamp_(max=255).round_().to(torch.uint8)
 
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, C, T, L, L)."""
-        places, scale = starts(self.side, row.device)[level] + 1, torch.exp2(level.float())
+        places, scale = spans(self.side, row.device)[0, level] + 1, torch.exp2(level.float())
         down, across = (table[places + at, 0] for table, at in zip(self.tables(torch.float32), (row, col), strict=True))
         with torch.autocast(row.device.type, enabled=False):
             read = across.unsqueeze(1) @ self.small.float().unsqueeze(2).mT  # (B, C, T, L, h)
             read = down.unsqueeze(1) @ read.mT
         added = self.added_at((row + 0.5) * scale, (col + 0.5) * scale).transpose(1, 2)
-        return (read + added * level[:, None, :, :, None]).round_().to(torch.uint8)
+        return (read + added * level[:, None, :, :, None]).clamp_(max=255).round_().to(torch.uint8)
 
     def cut(self, where: Tensor, size: int) -> Tensor:
         """See :meth:`vsacc.sampler.Images.cut`; places and levels are those of :func:`vsacc.sampler.cut_levels`."""
@@ -75,7 +78,7 @@ class Enlarged(NamedTuple):
         seen = Products.apply(rows, cols, lod, self)
         with torch.no_grad():
             added = self.added_at(rows, cols).to(where.dtype)
-        return torch.addcmul(seen, added, lod[..., None, None]) / 255
+        return torch.addcmul(seen, added, lod[..., None, None]).clamp(max=255) / 255
 
     def prefetch(self, where: Tensor, size: int) -> None:
         """Nothing to fetch: it is computed."""
@@ -96,13 +99,13 @@ class Enlarged(NamedTuple):
         index = (row * width).unsqueeze(-1) + col.unsqueeze(-2)  # (B, T, L, L)
         flat = index.flatten(1).unsqueeze(1).expand(-1, self.shape[1], -1)
         found = self.added.flatten(2).gather(2, flat).view(*self.shape, *index.shape[1:])
-        return found.transpose(1, 2) / EIGHTHS
+        return found.transpose(1, 2) / UNITS
 
 
 def enlarge(images: Tensor, side: int) -> Enlarged:
     """uint8 (B, C, h, w), enlarged bilinearly to side x side where it is looked at."""
     check_images(images)
-    x = F.pad(images.byte(), (1, 1, 1, 1), value=0)
+    x = F.pad(images, (1, 1, 1, 1))
     x[..., 0, :], x[..., -1, :] = x[..., 1, :], x[..., -2, :]
     x[..., 0], x[..., -1] = x[..., 1], x[..., -2]
     across, down = x[..., 1:] != x[..., :-1], x[..., 1:, :] != x[..., :-1, :]
@@ -114,10 +117,10 @@ def enlarge(images: Tensor, side: int) -> Enlarged:
 
 
 @lru_cache(maxsize=64)
-def starts(side: int, device: torch.device) -> Tensor:
-    """Long (levels,): where each level starts in a table of :func:`reads`."""
-    lengths = torch.tensor([length + 1 for length, _ in pyramid_sizes(side, side)])
-    return (lengths.cumsum(0) - lengths).to(device)
+def spans(side: int, device: torch.device) -> Tensor:
+    """Long (2, levels): where each level starts in a table of :func:`reads`, and how many pixels its side has."""
+    lengths = torch.tensor([length for length, _ in pyramid_sizes(side, side)])
+    return torch.stack([(lengths + 1).cumsum(0) - lengths - 1, lengths]).to(device)
 
 
 @lru_cache(maxsize=16)
@@ -170,13 +173,13 @@ def products(images: Enlarged, rows: Tensor, cols: Tensor, lod: Tensor, out: Ten
     blend = (lod - fine).unsqueeze(-1)  # (B, T, 1, 1, 1)
     level = torch.cat([fine, (fine + 1).clamp(max=top)], 2)  # (B, T, 2, 1), the two that are blended
     shrink = torch.exp2(-level.to(rows.dtype))
-    lengths = torch.tensor([length for length, _ in images.sizes], device=rows.device)[level]
+    start, lengths = spans(images.side, rows.device)[:, level]  # (B, T, 2, 1) each
 
     def weights(table: Tensor, at: Tensor) -> Tensor:
         """Of L places, and their slopes after them where they are wanted: (B, T, 2, L or 2 L, pixels)."""
         position = at.unsqueeze(2) * shrink - 0.5  # (B, T, 2, L)
         first = position.floor()
-        index = starts(images.side, rows.device)[level] + 1 + first.long().clamp(min=-1).minimum(lengths - 1)
+        index = start + 1 + first.long().clamp(min=-1).minimum(lengths - 1)
         found = table.index_select(0, index.flatten()).view(*index.shape, 2, -1)  # (B, T, 2, L, 2, pixels)
         found[..., 0, :].addcmul_((position - first).unsqueeze(-1), found[..., 1, :])
         return found.flatten(3, 4) if slopes else found[..., 0, :]
@@ -196,3 +199,78 @@ def products(images: Enlarged, rows: Tensor, cols: Tensor, lod: Tensor, out: Ten
     torch.lerp(*(seen[..., 0, :, 1] * shrink.transpose(2, 3)).unbind(3), blend, out=out[2])
     torch.sub(seen[:, :, :, 1, :, 0, :, 0], seen[:, :, :, 0, :, 0, :, 0], out=out[3])
 
+
+class Scattered(NamedTuple):
+    """B black canvases of side x side with sprites on them behind the sampler's protocol, of which only the tiles exist
+    that a sprite touches: pixel by pixel what :func:`~.canvases.render` makes; see :func:`scatter`. tiles: uint8 (N,),
+    TILE x TILE pixels each, the first one black; table: int32 (B, cells), where the tile of each cell of each level
+    starts."""
+
+    tiles: Tensor
+    table: Tensor
+    side: int
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        return pyramid_sizes(self.side, self.side)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, C)."""
+        return len(self.table), 1
+
+    def level(self, index: int) -> Tensor:
+        """Level ``index`` as uint8 (B, 1, H_l, W_l), put together; no other level is read."""
+        (first, across), length = cells(self.side, torch.device("cpu"))[:, index].tolist(), self.sizes[index][0]
+        found = self.table[:, first : first + across**2].long()
+        pixels = self.tiles.view(-1, TILE, TILE)[found // TILE**2].unflatten(1, (across, across)).transpose(2, 3)
+        return pixels.flatten(3, 4).flatten(1, 2)[:, None, :length, :length]
+
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """The pixels at row x col of a level: long (B, T, 1), (B, T, L), (B, T, L) -> uint8 (B, 1, T, L, L)."""
+        index = self.address(level, row, col)
+        return self.tiles.index_select(0, index.view(-1)).view_as(index).unsqueeze(1)
+
+    def address(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """Where in ``tiles`` the pixels are: long (B, T, 1), (B, T, L), (B, T, L) -> int32 (B, T, L, L)."""
+        image = torch.arange(len(row), device=row.device).view(-1, 1, 1) * self.table.shape[1]
+        first, across = cells(self.side, row.device)[:, level]  # (B, T, 1) each
+        down, inside = image + first + row // TILE * across, row % TILE * TILE
+        cell = down.int().unsqueeze(-1) + (col // TILE).int().unsqueeze(-2)
+        tile = self.table.view(-1).index_select(0, cell.view(-1)).view_as(cell)
+        return tile.add_(inside.int().unsqueeze(-1)).add_((col % TILE).int().unsqueeze(-2))
+
+    def cut(self, where: Tensor, size: int) -> Tensor:
+        """See :meth:`vsacc.sampler.Images.cut`."""
+        return cut_levels(self, where, size)
+
+    def prefetch(self, where: Tensor, size: int) -> None:
+        """Nothing to fetch: it lies in memory."""
+
+
+@lru_cache(maxsize=64)
+def cells(side: int, device: torch.device) -> Tensor:
+    """Long (2, levels): a level's first cell in a table of :class:`Scattered`, and how many it has in a row."""
+    across = torch.tensor([-(-length // TILE) for length, _ in pyramid_sizes(side, side)])
+    return torch.stack([(across**2).cumsum(0) - across**2, across]).to(device)
+
+
+def scatter(side: int, sprites: Tensor, corners: Tensor) -> Scattered:
+    """The canvases of :func:`~.canvases.render`, but for what is black."""
+    sizes, device = pyramid_sizes(side, side), sprites.device
+    first, across = cells(side, device).unsqueeze(2)
+    table = torch.zeros(len(sprites), sum((-(-length // TILE)) ** 2 for length, _ in sizes), dtype=torch.int32)
+    table = table.to(device)
+    for level, (length, _) in enumerate(sizes):
+        near = touched(corners, level, length)
+        rows, cols = (torch.cat([each[..., ::TILE], each[..., -1:]], -1) // TILE for each in near)  # of tiles
+        cell = first[level] + (rows * across[level]).unsqueeze(-1) + cols.unsqueeze(-2)
+        table.scatter_(1, cell.flatten(1), 1)
+    table *= table.view(-1).cumsum(0, dtype=torch.int32).view_as(table) * TILE**2
+    images = Scattered(sprites.new_zeros(int(table.max()) + TILE**2), table, side)
+
+    def address(level: int, rows: Tensor, cols: Tensor) -> Tensor:
+        return images.address(torch.full_like(rows[..., :1], level), rows, cols)
+
+    paint(images.tiles, address, sizes, sprites, corners)
+    return images

@@ -2,7 +2,8 @@
 
 The protocol is that of RAM and DRAM (Mnih et al. 2014, Ba et al. 2015), which the paper uses: a 100 x 100 canvas,
 28 x 28 digits at independent uniform places (overlap allowed), 8 distractors of 8 x 8 pixels cut from digits;
-everything is additive and clipped. A larger canvas is the same image bilinearly enlarged, as in the paper.
+everything is additive and clipped. A larger canvas is the same image bilinearly enlarged, as in the paper; it is not
+made, see :mod:`vsacc.images.computed`.
 
 The layout is drawn on the CPU, the rendering runs on the device that holds the digits: every device sees the same."""
 
