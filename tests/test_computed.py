@@ -188,3 +188,21 @@ def test_whoever_reads_all_pixels_reads_the_same(digits):
         with torch.no_grad():
             ours, theirs = (model(images).logits for images in (batch.images, batch.images.level(0)))
         torch.testing.assert_close(ours, theirs, atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_shows_the_same():
+    parts = (sketches(), 2528), (1500, *scenes(1500))
+    for make, given in zip((enlarge, scatter), parts, strict=True):
+        seen = []
+        for device in ("cpu", "cuda"):
+            images = make(*(part.to(device) if isinstance(part, torch.Tensor) else part for part in given))
+            where = frames(images.shape[0], 20).to(device).requires_grad_()
+            output = glimpse(images, where, 32)
+            output.square().sum().backward()
+            level = images.level(3).float() / 255  # a tie may round either way
+            seen.append([value.cpu() for value in (output.detach(), proxy(images), level, where.grad)])
+        *ours, slopes = seen[1]
+        *theirs, wanted = seen[0]
+        torch.testing.assert_close(ours, theirs, atol=1.01 * GREY, rtol=0)
+        assert (ours[0] - theirs[0]).abs().mean() < 1e-4 and (slopes - wanted).norm() < 1e-3 * wanted.norm()
