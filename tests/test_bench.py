@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from argparse import Namespace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -88,3 +89,17 @@ def test_an_epoch_of_training(run, digits, monkeypatch):
     assert half["seconds"] / whole["seconds"] == pytest.approx(half["ratio"])
     assert len(steps) % 2 == 0 and len(steps) >= 4  # two precisions, a call or more of each
     assert half["precision"] in printed
+
+
+def test_large_canvases_beside_small_ones(run, digits, monkeypatch):
+    """The same configuration, batch and number of steps on both."""
+    jobs, real = [], step_time.training_steps
+    monkeypatch.setattr(step_time, "training_steps", lambda job, *how: jobs.append(job) or real(job, *how))
+    monkeypatch.setattr(step_time, "STEPS", 1)
+    rows, printed = run("canvases")
+    assert len(rows) == len(jobs) == 2 * len(step_time.SMALL)
+    for small, large, one, other in zip(rows[::2], rows[1::2], jobs[::2], jobs[1::2], strict=True):
+        assert step_time.SMALL[large["task"]] == small["task"] and large["batch"] == small["batch"]
+        assert one == replace(other, task=small["task"])
+        assert small["ratio"] == small["memory_ratio"] == 1 and large["low"] <= large["ratio"] <= large["high"]
+        assert large["memory_ratio"] == large["bytes"] / small["bytes"] and large["task"] in printed

@@ -147,7 +147,7 @@ def test_the_tasks_and_their_four_questions_of_the_same_images(digits):
         assert f"label {label}" in split.protocol
     first, *others = (open_split(name, "test").draw(3, 5, 1) for name in names[:4])
     for batch in others:
-        assert batch.images.flat.equal(first.images.flat) and batch.boxes.equal(first.boxes)
+        assert batch.images.level(0).equal(first.images.level(0)) and batch.boxes.equal(first.boxes)
     there = others[2].labels
     assert there.shape == (3, 10) and there.dtype == torch.bool
     assert all(there[torch.arange(3), batch.labels].all() for batch in (first, *others[:2]))
@@ -159,7 +159,7 @@ def test_images_are_a_function_of_the_row_alone(bank):
     again = open_bank(EASY, bank)
     for rows in torch.arange(12).split(5):
         part, same = again.take(rows), whole.take(torch.arange(12))
-        assert part.images.flat.equal(same.images.flat[rows])
+        assert part.images.level(0).equal(same.images.level(0)[rows])
         assert part.labels.equal(same.labels[rows]) and part.boxes.equal(same.boxes[rows])
     assert torch.cat([batch.boxes for batch in whole.fixed()]).equal(same.boxes)
     others = [open_bank(EASY, bank, split).scenes.digit_corners[:12] for split in COUNTS]

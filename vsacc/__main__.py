@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _out(budget, "a .json for the rows; reports/budget.json unless given", "FILE.json")
 
     bench = _add(commands, "bench", "studies.bench", "time and memory, measured", "sampler --out rows.json")
-    bench.add_argument("benchmark", choices=["sampler", "cost", "epoch"])
+    bench.add_argument("benchmark", choices=["sampler", "cost", "epoch", "canvases"])
     bench.add_argument("--profile", default="auto", help=PROFILE)
     _out(bench, "a .json for the rows", "FILE.json")
 

@@ -214,7 +214,8 @@ def pick_from(layout: Layout, level: Tensor, row: Tensor, col: Tensor) -> Tensor
 
 
 def cut_levels(layout: Layout, where: Tensor, size: int) -> Tensor:
-    """:meth:`Images.cut` of images whose levels lie in memory: two of them are read, and blended."""
+    """:meth:`Images.cut` of images whose levels exist: two of them are read, and blended. layout: a :class:`Layout`, or
+    whatever else has its ``sides``, ``levels`` (heights and widths) and ``read``."""
     return Cut.apply(where, layout, size)
 
 
@@ -225,7 +226,8 @@ class Cut(torch.autograd.Function):
     @staticmethod
     def forward(ctx, where: Tensor, layout: Layout, size: int) -> Tensor:
         ctx.shape, flat = where.shape, where.flatten(0, 1)
-        cut = cut_in_torch if where.is_cuda or layout.pixels.is_cuda else fastest_cut()
+        compiled = isinstance(layout, Layout) and not (where.is_cuda or layout.pixels.is_cuda)
+        cut = fastest_cut() if compiled else cut_in_torch
         values, slopes = cut(layout, flat, size, ctx.needs_input_grad[0])
         if slopes is not None:
             ctx.save_for_backward(slopes)

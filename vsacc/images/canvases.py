@@ -1,7 +1,8 @@
-"""Images that are made rather than photographed: enlarged ones, sprites on sparse canvases, and videos."""
+"""Images that are made rather than photographed: enlarged ones, sprites on black canvases, and videos."""
 
+from collections.abc import Callable
 from functools import lru_cache
-from itertools import pairwise, product
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -37,25 +38,39 @@ def render(side: int, sprites: Tensor, corners: Tensor) -> Pyramid:
     from the pixels near a sprite alone. sprites: uint8 (B, D, 28, 28), pasted one after the other: a later one replaces
     all pixels that it covers. corners: long (B, D, 2), (row, column) of each sprite's upper left pixel."""
     sizes = pyramid_sizes(side, side)
+    tables = level_tables(sizes, sprites.device)
     flat = torch.zeros(len(sprites), sum(h * w for h, w in sizes), dtype=torch.uint8, device=sprites.device)
-    place = corners.unsqueeze(-1) + torch.arange(SPRITE, device=corners.device)  # (B, D, 2, 28)
-    for number in range(sprites.shape[1]):
-        index = crossings(place[:, number, None], place[:, number, None], side)
-        flat.scatter_(1, index, sprites[:, number].flatten(1))
-    start = 0
-    for level, ((fine, _), (coarse, _)) in enumerate(pairwise(sizes), 1):
-        along = torch.arange(((SPRITE - 1) >> level) + 2, device=corners.device)  # as many as a sprite may touch
-        place = ((corners >> level).unsqueeze(-1) + along).clamp(max=coarse - 1)
-        halves = 2 * place, (2 * place + 1).clamp(max=fine - 1)
-        read = [flat.gather(1, start + crossings(*pair, fine)).short() for pair in product(halves, halves)]
-        start += fine**2
-        flat.scatter_(1, start + crossings(place, place, coarse), ((sum(read) + 2) >> 2).to(torch.uint8))
+    first = torch.arange(len(flat), device=flat.device).view(-1, 1, 1, 1) * flat.shape[1]  # of each image
+
+    def address(level: int, rows: Tensor, cols: Tensor) -> Tensor:
+        start, _, width, *_ = tables[level]
+        return first + start + rows.unsqueeze(-1) * width + cols.unsqueeze(-2)
+
+    paint(flat.view(-1), address, sizes, sprites, corners)
     return Pyramid(flat.unsqueeze(1), sizes)
 
 
-def crossings(rows: Tensor, cols: Tensor, side: int) -> Tensor:
-    """Row-major indices of pixels, from rows[:, :, 0] x cols[:, :, 1], long (B, D, 2, n) each -> (B, D * n * n)."""
-    return (rows[:, :, 0, :, None] * side + cols[:, :, 1, None]).flatten(1)
+def paint(
+    flat: Tensor, address: Callable, sizes: tuple[tuple[int, int], ...], sprites: Tensor, corners: Tensor
+) -> None:
+    """Paint sprites and their levels into uint8 (N,) that are black, see :func:`render`. address: (level, rows (B, D,
+    n), columns (B, D, n)) -> long or int32 (B, D, n, n), where in ``flat`` the pixels at rows x columns are."""
+    along = torch.arange(SPRITE, device=corners.device)
+    for number in range(sprites.shape[1]):
+        rows, cols = (corners[:, number, None].unsqueeze(-1) + along).unbind(2)  # (B, 1, 28) each
+        flat.scatter_(0, address(0, rows, cols).view(-1).long(), sprites[:, number].flatten())
+    for level, (last, fine) in enumerate(zip(sizes[1:], sizes, strict=False), 1):
+        rows, cols = touched(corners, level, last[0])
+        pairs = [(2 * v, (2 * v + 1).clamp(max=fine[0] - 1)) for v in (rows, cols)]
+        places = (address(level - 1, *pair) for pair in product(*pairs))
+        total = sum(flat.index_select(0, place.view(-1)).short() for place in places)
+        flat.scatter_(0, address(level, rows, cols).view(-1).long(), ((total + 2) >> 2).to(torch.uint8))
+
+
+def touched(corners: Tensor, level: int, length: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns of a level of ``length`` x ``length`` pixels that sprites may touch, long (B, D, n) each."""
+    along = torch.arange(((SPRITE - 1) >> level) + 1 + (level > 0), device=corners.device)
+    return ((corners >> level).unsqueeze(-1) + along).clamp(max=length - 1).unbind(2)
 
 
 class Video(NamedTuple):

@@ -24,7 +24,7 @@ from ..sampler import build_pyramid, glimpse
 from .cost import SIZES, TABLE, against_side, large, slopes, small, text_table, written
 from .measure import DEVICE, bytes_from_disk, measure, seconds_of
 from .roofline import ROOFLINE, least_times, peaks
-from .step_time import epoch, forward_backward, time_shares
+from .step_time import canvases, epoch, forward_backward, time_shares
 
 SHARES = "name mode side batch seconds bytes ratio share"
 PARTS = {"table": TABLE, "floor": ROOFLINE, "sides": SHARES, "parts": SHARES}  # and their columns of text
@@ -133,6 +133,7 @@ BENCHMARKS = {  # name: what makes the rows of a profile, what shows them
     ),
     "cost": (cost, cost_text),
     "epoch": (epoch, lambda rows: text_table(rows, "task precision batch seconds epoch_seconds ratio")),
+    "canvases": (canvases, lambda rows: text_table(rows, "task batch seconds bytes ratio low high memory_ratio")),
 }
 
 

@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 from ..local.paths import REPORTS, WEIGHTS, check_out, write_atomic
 from ..local.record import provenance
 from ..saccader import Model
+from ..sampler import build_pyramid
 from ..systems import find_system
-from ..tasks import open_split
+from ..tasks import Batch, open_split
 from ..training.evaluation import Evaluation, evaluate, wilson
 from ..training.processes import device
 from ..training.weights import load, read_card
@@ -50,16 +51,22 @@ def measure_task(task: str, device: str) -> Iterator[dict]:
             yield scored("glimpses", task, name, model, [scores], glimpses)
     for side in SIDES:
         large = replace(split, side=side)
-        images = large.draw(TIMED, 0, 0).images
+        images = made(large.draw(TIMED, 0, 0)).images
         costs = measure({name: inference(model, images) for name, model in models.items()}, ROUNDS)
         seen = {name: [] for name in models}
-        for batch in large.fixed(IMAGES):  # once for all models: it takes longer than to look
+        for batch in map(made, large.fixed(IMAGES)):  # once for all models: it takes longer than to look
             for name, model in models.items():
                 seen[name].append(evaluate(model, [batch]))
         for name, model in models.items():
             own = find_system(name).glimpses(model.config)
             yield scored("sides", task, name, model, seen[name], own) | {"side": side}
             yield {"part": "seconds", "task": task, "model": name, "side": side, "seconds": costs[name].seconds / TIMED}
+
+
+def made(batch: Batch) -> Batch:
+    """The batch with its canvases made: what is timed is looking at a pyramid. And some systems take chances that are
+    seeded with grey levels; other levels, a fraction apart, are other chances."""
+    return batch._replace(images=build_pyramid(batch.images.level(0)))
 
 
 def scored(part: str, task: str, name: str, model: Model, seen: list[Evaluation], glimpses: int | None) -> dict:

@@ -2,12 +2,15 @@
 
 The first runs the parts of a saccader one by one on what each is given inside the model. The second runs the training
 itself (:func:`vsacc.training.fit.train_step` on images drawn on the device) in float32 and in mixed precision, STEPS
-steps without waiting for the device in between. An epoch is as many images as the paper's."""
+steps without waiting for the device in between. An epoch is as many images as the paper's. The third runs
+the same training on large canvases and on small ones, of the same configuration and batch."""
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +26,7 @@ from .measure import DEVICE, Work, measure
 from .table1 import EPOCH
 
 STEPS = 5  # of training in one timed call
+SMALL = {"identification_2528": "identification", "megapixel": "megapixel_easy"}  # a large canvas, and a small one
 EPOCHS = {  # batch by task, None for the recipe's
     "quick": {"identification": 4},
     "laptop": {"identification": 128, "identification_2528": 8},
@@ -111,6 +115,26 @@ def epoch(profile: str) -> list[dict]:
                 "task": task, "profile": profile, "precision": precision, "batch": job.recipe.batch,
                 "seconds": seconds, "epoch_seconds": EPOCH * seconds, "bytes": cost.bytes, "calls": cost.calls,
                 "ratio": cost.seconds / costs["32-true"].seconds,
+            })  # fmt: skip
+    return rows
+
+
+def canvases(profile: str) -> list[dict]:
+    """Two rows per large canvas, the small one first: seconds of an image and peak bytes of a step, the images drawn in
+    it. "ratio" is the median over the rounds of the time over the small one's of the same round, between the quartiles
+    "low" and "high"; "memory_ratio" is of the bytes."""
+    rows = []
+    for large, small in SMALL.items():
+        job = make_job(large, profile)
+        works = {task: training_steps(replace(job, task=task), "32-true", False) for task in (small, large)}
+        costs = measure(works, 2 * SIZES[profile].rounds, title=large)
+        for task, cost in costs.items():
+            over = [ours / theirs for ours, theirs in zip(cost.times, costs[small].times, strict=True)]
+            low, ratio, high = np.quantile(over, (0.25, 0.5, 0.75))
+            rows.append({
+                "task": task, "profile": profile, "batch": job.recipe.batch, "calls": cost.calls,
+                "seconds": cost.seconds / STEPS / job.recipe.batch, "ratio": ratio, "low": low, "high": high,
+                "bytes": cost.bytes, "memory_ratio": cost.bytes / costs[small].bytes,
             })  # fmt: skip
     return rows
 

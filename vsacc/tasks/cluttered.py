@@ -2,7 +2,8 @@
 
 The protocol is that of RAM and DRAM (Mnih et al. 2014, Ba et al. 2015), which the paper uses: a 100 x 100 canvas,
 28 x 28 digits at independent uniform places (overlap allowed), 8 distractors of 8 x 8 pixels cut from digits;
-everything is additive and clipped. A larger canvas is the same image bilinearly enlarged, as in the paper.
+everything is additive and clipped. A larger canvas is the same image bilinearly enlarged, as in the paper; it is not
+made, see :mod:`vsacc.images.computed`.
 
 The layout is drawn on the CPU, the rendering runs on the device that holds the digits: every device sees the same."""
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..images.canvases import upscale
+from ..images.computed import enlarge
 from ..reading import Question
 from ..sampler import build_pyramid
 from . import ALL, TEST_BATCH, Batch, EndlessSplit, Printed, Recipe, Task, derive
@@ -81,10 +82,9 @@ class ClutteredSplit(EndlessSplit):
         paste_distractors(canvas, clutter.distractors, bank.images, draw)
         paste(canvas, corner, bank.images[chosen])
         images = canvas.clamp_(max=255).to(torch.uint8).view(-1, 1, CANVAS, CANVAS)
-        if self.side != CANVAS:
-            images = upscale(images, self.side)
         digits = bank.labels[chosen]
-        return Batch(build_pyramid(images), clutter.label_of(digits), sprite_boxes(corner, CANVAS), digits)
+        images = build_pyramid(images) if self.side == CANVAS else enlarge(images, self.side)
+        return Batch(images, clutter.label_of(digits), sprite_boxes(corner, CANVAS), digits)
 
 
 def paste(canvas: Tensor, corner: Tensor, sprites: Tensor) -> None:

@@ -5,7 +5,7 @@ that do not overlap, three of the same class, which is the label, and two of any
 5000 images to train on, 1000 to test. As in their generator, what is drawn later replaces all of the 28 x 28 pixels
 that it covers, scribbles after digits. The other labels are those of iterative patch selection (Bergner et al. 2023),
 whose generator draws the scribbles first and so hides no digit, where ours partly hides about one in fourteen. The
-random numbers are our own. Images are kept as what stands where, some 300 bytes each."""
+random numbers are our own. Images are kept as what stands where, some 300 bytes each, and no canvas is made of them."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..images.canvases import SPRITE, render
+from ..images.canvases import SPRITE
+from ..images.computed import scatter
 from ..reading import Question
 from . import ALL_PIXELS, Batch, FiniteSplit, Peer, Recipe, Task, derive
 from .cluttered import sprite_boxes
@@ -142,7 +143,7 @@ class MegapixelSplit(FiniteSplit):
         corners = torch.cat([scenes.digit_corners, scenes.scribble_corners], 1).long()
         labels = labels_of(self.canvas.label, self.digits.labels[digits], scenes.digit_corners)
         boxes = sprite_boxes(scenes.digit_corners, self.canvas.side)  # (B, 5, 4)
-        return Batch(render(self.canvas.side, sprites, corners), labels, boxes)
+        return Batch(scatter(self.canvas.side, sprites, corners), labels, boxes)
 
 
 def megapixel(name: str, canvas: Scribbled, published: tuple[Peer, ...] = (), **recipes: Recipe) -> Task:
