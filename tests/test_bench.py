@@ -32,12 +32,14 @@ def test_sampler_rows(run, monkeypatch):
     for name, value in {"SIDES": (128, 512), "ROUNDS": 3, "STORED": (300,)}.items():
         monkeypatch.setattr(bench, name, value)
     rows, printed = run("sampler")
-    by = {(row["name"], row["side"], row["threads"]): row for row in rows if "ratio" in row}
-    assert len(by) == 3 * 2 * 2
-    for (name, side, threads), row in by.items():
+    by = {(row["name"], row["side"], row["channels"], row["threads"]): row for row in rows if "ratio" in row}
+    assert len(by) == 5 * 2 * 2 * 2
+    for (name, side, channels, threads), row in by.items():
         assert row["low"] <= row["ratio"] <= row["high"] and (name != bench.RIVAL or row["low"] == row["high"] == 1)
-        assert row["bytes"] == by[name, 128, threads]["bytes"]  # memory of a glimpse does not grow with the image
-        assert row["resident"] >= side**2 * bench.BATCH * (4 if name == bench.RIVAL else 1)
+        assert (
+            row["bytes"] == by[name, 128, channels, threads]["bytes"]
+        )  # the image has no say in it
+        assert row["resident"] >= side**2 * channels * bench.BATCH * (4 if name == bench.RIVAL else 1)
     disk = {row["name"]: row for row in rows if "ratio" not in row}
     assert disk["glimpse, store, warm"]["disk_bytes"] == 0 and all(row["seconds"] > 0 for row in disk.values())
     assert bench.RIVAL in printed and torch.get_num_threads() == THREADS

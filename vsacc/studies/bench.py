@@ -8,6 +8,7 @@ import json
 import os
 from argparse import Namespace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from .. import sampler as core
 from ..images.store import open_store
 from ..local.paths import check_out, resolve_profile, write_atomic
 from ..local.record import provenance
-from ..sampler import build_pyramid, glimpse
+from ..sampler import Images, build_pyramid, glimpse
 from .cost import SIZES, TABLE, against_side, large, slopes, small, text_table, written
 from .measure import DEVICE, bytes_from_disk, measure, seconds_of
 from .roofline import ROOFLINE, least_times, peaks
@@ -30,7 +32,7 @@ SHARES = "name mode side batch seconds bytes ratio share"
 PARTS = {"table": TABLE, "floor": ROOFLINE, "sides": SHARES, "parts": SHARES}  # and their columns of text
 # Of the sampler: images, glimpses an image and side of a glimpse; sides in memory, timed calls, sides on disk.
 BATCH, STEPS, SIZE = 4, 4, 32
-SIDES, ROUNDS, STORED = (256, 1024, 2528, 8192), 40, (512, 20_000)
+SIDES, ROUNDS, STORED = (256, 1024, 2528, 8192), 40, (256, 2528, 20_000)
 RIVAL = "grid_sample, floats kept"
 
 
@@ -52,19 +54,21 @@ def cost_text(rows: list[dict]) -> str:
 
 
 def sampler() -> list[dict]:
-    """Glimpses forward and backward from uint8, against grid_sample over floats that are resident already, a row per
-    contender, side and number of threads; and of glimpses from a store on disk, warm and cold. seconds and bytes are
-    those of a batch, "ratio" is the median over the rounds of the time over grid_sample's of the same round, between
-    the quartiles "low" and "high"."""
+    """Glimpses forward and backward from uint8, grey and colour, against grid_sample over floats that are resident
+    already, a row per contender, side and number of threads; and of glimpses from a store on disk, warm and cold.
+    seconds and bytes are those of a batch, "ratio" is the median over the rounds of the time over grid_sample's of the
+    same round, between the quartiles "low" and "high"."""
     rng, threads, made = torch.Generator().manual_seed(0), torch.get_num_threads(), []
     step = partial(forward_backward, nn.Identity())  # a sampler has no weights
-    for side in tqdm(SIDES, desc="image side"):
-        images = torch.randint(0, 256, (BATCH, 1, side, side), dtype=torch.uint8, generator=rng).to(DEVICE)
+    for side, channels in tqdm(tuple(product(SIDES, (1, 3))), desc="image side"):
+        images = torch.randint(0, 256, (BATCH, channels, side, side), dtype=torch.uint8, generator=rng).to(DEVICE)
         pyramid, floats, where = build_pyramid(images), images.float() / 255, places(BATCH, rng)
         contenders = {  # name: glimpses, bytes that stay resident for them
             RIVAL: (partial(plain, floats), floats.nbytes),
             "glimpse, pyramid": (partial(glimpse, pyramid, size=SIZE), pyramid.flat.nbytes),
             "glimpse, one level": (partial(glimpse, images, size=SIZE), images.nbytes),
+            "in torch, pyramid": (partial(in_torch, pyramid), pyramid.flat.nbytes),
+            "in torch, one level": (partial(in_torch, images), images.nbytes),
         }
         for count in (1, 2) if DEVICE == "cpu" else (threads,):
             torch.set_num_threads(count)
@@ -72,11 +76,20 @@ def sampler() -> list[dict]:
             for name, cost in costs.items():
                 ratios = [ours / theirs for ours, theirs in zip(cost.times, costs[RIVAL].times, strict=True)]
                 low, ratio, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-                row = {"name": name, "side": side, "threads": count, "batch": BATCH, "glimpses": STEPS, "size": SIZE}
-                made.append(row | {"seconds": cost.seconds, "bytes": cost.bytes, "resident": contenders[name][1]})
-                made[-1] |= {"ratio": ratio, "low": low, "high": high}
+                row = {"name": name, "side": side, "channels": channels, "threads": count}
+                row |= {"batch": BATCH, "glimpses": STEPS, "size": SIZE, "seconds": cost.seconds, "bytes": cost.bytes}
+                made.append(row | {"resident": contenders[name][1], "ratio": ratio, "low": low, "high": high})
     torch.set_num_threads(threads)
     return made + [row for side in STORED for row in from_disk(side, rng)]
+
+
+def in_torch(images: Images, where: Tensor) -> Tensor:
+    """Glimpses without the compiled loop."""
+    compiled, core.fastest_cut = core.fastest_cut, lambda: core.cut_in_torch
+    try:
+        return glimpse(images, where, SIZE)
+    finally:
+        core.fastest_cut = compiled
 
 
 def from_disk(side: int, rng: torch.Generator) -> list[dict]:
@@ -129,7 +142,7 @@ def plain(floats: Tensor, where: Tensor) -> Tensor:
 BENCHMARKS = {  # name: what makes the rows of a profile, what shows them
     "sampler": (
         lambda profile: sampler(),
-        lambda rows: text_table(rows, "name side threads seconds bytes resident ratio low high disk_bytes"),
+        lambda rows: text_table(rows, "name side channels threads seconds bytes resident ratio low high disk_bytes"),
     ),
     "cost": (cost, cost_text),
     "epoch": (epoch, lambda rows: text_table(rows, "task precision batch seconds epoch_seconds ratio")),
