@@ -36,9 +36,7 @@ def test_sampler_rows(run, monkeypatch):
     assert len(by) == 5 * 2 * 2 * 2
     for (name, side, channels, threads), row in by.items():
         assert row["low"] <= row["ratio"] <= row["high"] and (name != bench.RIVAL or row["low"] == row["high"] == 1)
-        assert (
-            row["bytes"] == by[name, 128, channels, threads]["bytes"]
-        )  # the image has no say in it
+        assert row["bytes"] == by[name, 128, channels, threads]["bytes"]  # the image has no say in it
         assert row["resident"] >= side**2 * channels * bench.BATCH * (4 if name == bench.RIVAL else 1)
     disk = {row["name"]: row for row in rows if "ratio" not in row}
     assert disk["glimpse, store, warm"]["disk_bytes"] == 0 and all(row["seconds"] > 0 for row in disk.values())

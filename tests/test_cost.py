@@ -172,7 +172,7 @@ def test_the_parts_make_the_model(config, training):
     torch.testing.assert_close(where, whole.where)
     torch.testing.assert_close(o, whole.glimpses)
     torch.testing.assert_close(terms, whole.terms)
-    torch.testing.assert_close(logits, whole.logits)
+    torch.testing.assert_close(logits, whole.after)
 
 
 def test_a_part_runs_backward_and_leaves_no_gradient_and_a_step_moves_the_weights():

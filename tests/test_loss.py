@@ -40,6 +40,18 @@ def test_the_product_stops_training_the_elbo_of_an_image_it_classifies(seen):
     torch.testing.assert_close(terms["log_c"].grad, torch.full((4,), -0.25, dtype=torch.float64))
 
 
+def test_what_is_said_early_counts_with_its_weight(seen):
+    """The last weight holds for all further looks; the last look is not early."""
+    logits, labels, terms = seen
+    after = torch.stack([logits * k for k in (0.1, 0.2, 0.3, 1.0)], 1)
+    log_y = [torch.log_softmax(after[:, t], -1).gather(1, labels[:, None]).squeeze(1) for t in range(4)]
+    plain = lower_bound(logits, labels, terms, 0.3, 0.7)
+    early = lower_bound(logits, labels, terms, 0.3, 0.7, after=after, early=(0.2, 0.5))
+    extra = 0.2 * log_y[0] + 0.5 * log_y[1] + 0.5 * log_y[2]
+    torch.testing.assert_close(early.loss, plain.loss - extra.mean())
+    assert lower_bound(logits, labels, terms, 0.3, 0.7, after=after).loss.equal(plain.loss)
+
+
 def test_of_many_questions_all_answers_count():
     logits, labels = torch.tensor([[2.0, -1.0], [0.5, 3.0]]), torch.tensor([[True, False], [False, True]])
     yes = logits.sigmoid()

@@ -5,7 +5,16 @@ import itertools
 import pytest
 import torch
 
-from vsacc.reading import AnyLikelihood, PooledLikelihood, Question, SetLikelihood, crop_network, make_likelihood
+from vsacc.reading import (
+    AnyLikelihood,
+    PlacedLikelihood,
+    PooledLikelihood,
+    Question,
+    SetLikelihood,
+    crop_network,
+    fine_network,
+    make_likelihood,
+)
 from vsacc.tasks import find_task
 
 PAIR, SUM = (find_task(name).question.labels for name in ("identification", "sum"))  # long (10, 10)
@@ -38,6 +47,58 @@ def test_set_likelihood_is_the_enumeration(table, steps):
     scores = likelihood.read(given).detach()
     expected = [enumerate_pairs(s[:, :-1].softmax(-1), s[:, -1], table) for s in scores]
     torch.testing.assert_close(likelihood(given).exp(), torch.stack(expected))
+
+
+@pytest.mark.parametrize("table", [PAIR, SUM], ids=["pair", "sum"])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_placed_likelihood_starts_as_the_enumeration_with_glimpses_that_show_both(table, steps):
+    """Over pairs of glimpses, and over glimpses that show two objects, each unordered pair of them."""
+    likelihood, given = PlacedLikelihood(16, table).double(), features(5, steps)
+    unordered = list(itertools.combinations_with_replacement(range(10), 2))
+    expected = []
+    for image in given.detach():
+        one, both = likelihood.read(image).detach(), likelihood.both(image).detach()
+        pairs = list(itertools.combinations(range(steps), 2))
+        weights = torch.cat([torch.stack([one[i, -1] + one[j, -1] for i, j in pairs]) if pairs else one[:0, -1],
+                             both[:, -1]]).softmax(0)  # fmt: skip
+        result = torch.zeros(int(table.max()) + 1, dtype=given.dtype)
+        for weight, (i, j) in zip(weights, pairs, strict=False):
+            for a, b in itertools.product(range(10), repeat=2):
+                result[table[a, b]] += weight * one[i, :-1].softmax(0)[a] * one[j, :-1].softmax(0)[b]
+        for weight, said in zip(weights[len(pairs) :], both[:, :-1].softmax(-1), strict=True):
+            for share, (a, b) in zip(said, unordered, strict=True):
+                result[table[a, b]] += weight * share
+        expected.append(result)
+    found = likelihood(given, torch.rand(5, steps, 3, dtype=torch.float64))
+    torch.testing.assert_close(found.exp(), torch.stack(expected))
+
+
+@pytest.mark.parametrize("labels", [PAIR, torch.arange(10)], ids=["pair", "digit"])
+def test_placed_likelihood_knows_places_and_no_order(labels):
+    likelihood, given, where = PlacedLikelihood(16, labels).double(), features(5, 4), torch.rand(5, 4, 3).double()
+    before = likelihood(given, where)
+    torch.testing.assert_close(before, likelihood(given, where + 0.1))  # a correction of zero
+    torch.nn.init.normal_(likelihood.correct.weight)
+    said, order = likelihood(given, where), torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(said.logsumexp(-1), torch.zeros(5, dtype=said.dtype), rtol=0, atol=1e-9)
+    torch.testing.assert_close(likelihood(given[:, order], where[:, order]), said)
+    torch.testing.assert_close(likelihood(given, where + torch.tensor([0, 0.3, -0.2])), said)  # moved together
+    assert not torch.allclose(likelihood(given, where * torch.tensor([1, 2.0, 1.0])), said)
+    # As many again at the same places: no sum runs away with their number.
+    corrected = likelihood.correction(given, where)
+    again = likelihood.correction(given.repeat(1, 8, 1), where.repeat(1, 8, 1))
+    assert (again - corrected).norm() < corrected.norm()
+
+
+def test_the_fine_network_sees_strokes_in_detail():
+    """Two convolutions before the first halving of its map of L / 2; a constant shift of all features goes."""
+    network = fine_network(3, 32, (8, 16, 24), 1, 12)
+    maps = []
+    for layer in network:
+        layer.register_forward_hook(lambda module, given, out: maps.append((type(module).__name__, out.shape[-1])))
+    assert network(torch.rand(2, 3, 32, 32)).shape == (2, 12)
+    assert [side for name, side in maps if name == "Conv2d"] == [16, 16, 8, 4]
+    assert isinstance(network[-2], torch.nn.LayerNorm)
 
 
 def test_set_likelihood_of_one_object_is_a_mixture_over_glimpses():

@@ -96,7 +96,8 @@ def test_it_is_the_papers_loop(model, training):
         eps = torch.stack([torch.randn(4, 3) for _ in range(4)])
     torch.manual_seed(1)
     roll = model.roll_out(as_pyramid(images), 4, policies.sample if training else policies.mean)
-    logits, _ = model.read(as_pyramid(images), roll.where)
+    after, _ = model.read(as_pyramid(images), roll.where)
+    logits = after[:, -1]
     log_c = model.vrnn.log_proxy(roll.proxy, roll.z, roll.hidden).sum(0)
     found = [roll.where, roll.hidden.transpose(0, 1), logits, log_c, roll.kl.sum(0)]
     for i in range(4):
@@ -191,7 +192,15 @@ def test_given_places_are_looked_at_exactly_and_as_often_as_asked(model, images)
     where = policies.coarse_to_fine(4, 5)
     for steps in (2, 5):
         output = model(images, steps, policies.Given(where))
-        assert output.where.equal(where[:, :steps]) and output.logits.equal(model.read(images, where[:, :steps])[0])
+        assert output.where.equal(where[:, :steps])
+        assert output.after.equal(model.read(images, where[:, :steps])[0]) and output.logits.equal(output.after[:, -1])
+
+
+def test_what_is_said_after_each_glimpse_is_what_fewer_glimpses_say(model, images):
+    model.eval()
+    after = model(images, 4).after
+    for steps in range(1, 5):
+        torch.testing.assert_close(after[:, steps - 1], model(images, steps).logits)
 
 
 def test_anywhere_is_the_same_places_in_every_call(model, images):

@@ -12,6 +12,7 @@ import torch
 from conftest import fingerprint
 from vsacc.__main__ import main
 from vsacc.local.paths import UserError
+from vsacc.saccader import Saccader
 from vsacc.tasks import Recipe
 from vsacc.training import fit as train
 from vsacc.training.fit import fit, learning_rate, stop_if_lost
@@ -173,6 +174,19 @@ def test_validations_are_as_many_as_asked_for_evenly_over_the_second_half(monkey
     assert len(found) == validations and found[0] > steps / 2 and found[-1] == steps
     gaps = {later - earlier for earlier, later in zip([steps - steps // 2 - steps % 2, *found], found, strict=False)}
     assert max(gaps) - min(gaps) <= 1
+
+
+def test_numbers_of_glimpses_are_drawn_anew_each_step(digits, monkeypatch, tmp_path):
+    monkeypatch.setattr(train, "RUNS", tmp_path)
+    drawn = []
+    real = Saccader.forward
+    monkeypatch.setattr(Saccader, "forward", lambda self, images, n=None: drawn.append(n) or real(self, images, n))
+    config, recipe = TINY | {"likelihood": "placed", "crop": "fine", "crop_widths": (8, 8)}, {"steps": 24, "batch": 2}
+    job = make_job("identification", "quick", config=config, recipe=recipe | {"looks": (2, 2, 5), "early": (0.2, 1.0)})
+    first, drawn[:] = train.fit(job, progress=False).model.state_dict(), ()
+    again = train.fit(job, resume=False, progress=False).model.state_dict()
+    assert len(drawn) == 24 and set(drawn) == {2, 5} and drawn.count(2) > drawn.count(5)
+    assert all(first[name].equal(again[name]) for name in first)
 
 
 @pytest.mark.parametrize("system", ["saccader", "attention_sampling", "ram", "proxy_only"])

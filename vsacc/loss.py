@@ -32,6 +32,8 @@ def lower_bound(
     weight_c: float = 1.0,
     weight_kl: float = 1.0,
     form: str = "sum",
+    after: Tensor | None = None,
+    early: tuple[float, ...] = (),
 ) -> Bound:
     """Eq. 6 of a batch, as the negative mean to minimise.
 
@@ -43,6 +45,9 @@ def lower_bound(
         form: "sum" is Eq. 6. "product" multiplies the weighted ELBO of the proxy with the cross-entropy, which is what
             the authors' code trains: not a bound on anything, and as the cross-entropy of an image goes to 0 so does
             the training of its ELBO.
+        after, early: logits after each glimpse (B, T, K), and what log p(y | o_1..t) counts beside that of all
+            glimpses, for t = 1, 2, ..., the last of them for all further t < T. For each t it is a bound of the same
+            kind: of the same proxy, and of a label that is read from fewer glimpses.
     """
     if form not in ("sum", "product"):
         raise ValueError(f"form must be 'sum' or 'product', not {form!r}")
@@ -53,6 +58,8 @@ def lower_bound(
     if "log_pi" in terms:
         value = value + score_function(correct(logits, labels).float(), terms["log_pi"], terms["baseline"])
     value = value + terms.get("bonus", 0.0)
+    for t in range(after.shape[1] - 1 if early and after is not None else 0):
+        value = value + early[min(t, len(early) - 1)] * log_likelihood(after[:, t], labels)
     return Bound(-value.mean(), log_y, log_c, kl)
 
 

@@ -5,10 +5,14 @@ r"""Reading glimpses: the crop network g(o) and the likelihoods p(y | o_1..T).
 objects in the image, p(y | o_1..T) follows by summing over which glimpse holds which object. The gates say how likely a
 glimpse holds an object at all, so glimpses may outnumber objects. Where the task asks which objects are there at all,
 an object is where any glimpse shows it.
+"placed" is the set, where a glimpse may show both objects, and a correction that knows where the glimpses were: two on
+one digit, a digit cut by its neighbour, an overlap seen from two sides are things that verdicts of single glimpses
+cannot say. All likelihoods take any number of glimpses, so the same networks say p(y | o_1..t) for every t.
 
 Shapes: B batch, C channels, L side of a glimpse, T glimpses, F features, K classes, O kinds of object.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -32,11 +36,11 @@ class Question(NamedTuple):
 class Residual(nn.Module):
     """x + f(x), two 3 x 3 convolutions."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, groups: int = GROUPS):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(GROUPS, width), nn.ReLU(),
-            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(GROUPS, width),
+            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(groups, width), nn.ReLU(),
+            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(groups, width),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,6 +90,25 @@ def crop_network(
     return CropNetwork(*stages, nn.Flatten(), nn.Linear(inputs * side**2, features), nn.ReLU())
 
 
+def fine_network(
+    channels: int, size: int, widths: tuple[int, ...], depth: int, features: int, grey: float = 0.0
+) -> CropNetwork:
+    """g: as :func:`crop_network`, but from 2 x 2 blocks, so that the first two convolutions see a stroke in detail,
+    with eight groups, and a layer norm on the features: without it what is said stays constant for thousands of
+    steps."""
+    stages: list[nn.Module] = [Blocks(2, grey)]
+    inputs, side = 4 * channels, size // 2
+    for width in (widths[0], widths[0]):
+        stages += [nn.Conv2d(inputs, width, 3, 1, 1), nn.GroupNorm(8, width), nn.ReLU()]
+        inputs = width
+    for width in widths[1:]:
+        stages += [nn.Conv2d(inputs, width, 2, 2), nn.GroupNorm(8, width), nn.ReLU()]
+        stages += [Residual(width, 8) for _ in range(depth)]
+        inputs, side = width, side // 2
+    last = nn.Linear(inputs * side**2, features), nn.LayerNorm(features), nn.ReLU()
+    return CropNetwork(*stages, nn.Flatten(), *last)
+
+
 class PooledLikelihood(nn.Module):
     """log p(y | mean of the features); of ``many`` questions, the log-odds of each."""
 
@@ -94,7 +117,7 @@ class PooledLikelihood(nn.Module):
         self.many = many
         self.dense = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, classes))
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, where: Tensor | None = None) -> Tensor:
         """(B, T, F) -> log-probabilities, or log-odds, (B, K)."""
         scores = self.dense(features.mean(1))
         return scores if self.many else scores.log_softmax(-1)
@@ -108,7 +131,7 @@ class AnyLikelihood(nn.Module):
         super().__init__()
         self.read = nn.Linear(features, kinds)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, where: Tensor | None = None) -> Tensor:
         """(B, T, F) -> log-odds (B, O)."""
         scores = self.read(features).to(self.read.weight.dtype)  # out of bfloat16, where there is autocast
         absent = -nn.functional.logsigmoid(-scores).sum(1).clamp(max=-1e-30)  # -log of the product, > 0
@@ -134,26 +157,86 @@ class SetLikelihood(nn.Module):
         self.register_buffer("index", index[:, :most], persistent=False)  # (K, M)
         self.register_buffer("fill", fill[:, :most], persistent=False)  # where a class is made of fewer
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, where: Tensor | None = None) -> Tensor:
         """(B, T, F) -> log-probabilities (B, K)."""
+        joint, gate = self.verdicts(features)
+        return self.of_classes(torch.logsumexp(joint + gate.log_softmax(-1).unsqueeze(-1), 1))
+
+    def verdicts(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each single glimpse, or pair of them: what it says of all objects, log-probabilities (B, V, O or O * O),
+        and how much that counts, (B, V)."""
         scores = self.read(features).to(self.read.weight.dtype)  # out of bfloat16, where there is autocast
         seen, gate = scores[..., :-1].log_softmax(-1), scores[..., -1]  # (B, T, O), (B, T)
         if self.objects == 1:
-            joint = seen  # (B, T, O)
-        else:
-            if seen.shape[1] == 1:  # one glimpse cannot show both: the other object may be anything
-                seen = torch.cat([seen, torch.full_like(seen, 1 / self.kinds).log()], 1)
-                gate = torch.cat([gate, torch.zeros_like(gate)], 1)
-            first, second = torch.triu_indices(seen.shape[1], seen.shape[1], 1, device=seen.device)
-            joint = (seen[:, first, :, None] + seen[:, second, None, :]).flatten(2)  # (B, pairs, O * O)
-            gate = gate[:, first] + gate[:, second]  # (B, pairs)
-        objects = torch.logsumexp(joint + gate.log_softmax(-1).unsqueeze(-1), 1)  # (B, O or O * O)
+            return seen, gate
+        if seen.shape[1] == 1:  # one glimpse cannot show both: the other object may be anything
+            seen = torch.cat([seen, torch.full_like(seen, 1 / self.kinds).log()], 1)
+            gate = torch.cat([gate, torch.zeros_like(gate)], 1)
+        first, second = torch.triu_indices(seen.shape[1], seen.shape[1], 1, device=seen.device)
+        joint = (seen[:, first, :, None] + seen[:, second, None, :]).flatten(2)  # (B, pairs, O * O)
+        return joint, gate[:, first] + gate[:, second]  # (B, pairs)
+
+    def of_classes(self, objects: Tensor) -> Tensor:
+        """Log-probabilities of objects (B, O or O * O) -> of classes (B, K)."""
         # Logarithms all the way: a class of probability e^-100 still has a slope to come back by.
         return torch.logsumexp(objects[:, self.index].masked_fill(self.fill, -torch.inf), -1)
 
 
+class PlacedLikelihood(SetLikelihood):
+    """:class:`SetLikelihood` where a glimpse may show two objects, corrected by what glimpses show together and where.
+
+    The correction is a small network on each glimpse and on each pair, their means and maxima over all, whose last
+    layer starts at zero: what to look at is learned from the set, the rest on top. Means, unlike sums, stay what they
+    were when there are more glimpses than ever in training."""
+
+    def __init__(self, features: int, labels: Tensor, hidden: int = 256):
+        super().__init__(features, labels)
+        first, second = torch.triu_indices(self.kinds, self.kinds)
+        number = torch.empty(self.kinds, self.kinds, dtype=torch.long)
+        number[first, second] = number[second, first] = torch.arange(len(first))
+        self.register_buffer("unordered", number.flatten(), persistent=False)  # (O * O,)
+        halves = torch.where(torch.eye(self.kinds, dtype=torch.bool), 0.0, -math.log(2)).flatten()
+        self.register_buffer("halves", halves, persistent=False)  # 3 and 7 is 37 or 73
+        self.both = nn.Linear(features, len(first) + 1) if self.objects == 2 else None
+        self.one, self.spread = nn.Linear(features + 1, hidden), nn.Linear(2, hidden, bias=False)
+        self.left, self.right = nn.Linear(features, hidden), nn.Linear(features, hidden)
+        self.apart = nn.Linear(3, hidden)
+        self.join, self.correct = nn.Linear(4 * hidden, hidden), nn.Linear(hidden, self.classes)
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
+
+    def forward(self, features: Tensor, where: Tensor | None = None) -> Tensor:
+        """(B, T, F), (B, T, 3) -> log-probabilities (B, K)."""
+        found = super().forward(features)
+        return (found + self.correction(features, where.to(features.dtype)).to(found.dtype)).log_softmax(-1)
+
+    def verdicts(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of pairs of glimpses, and of each glimpse that shows both objects."""
+        if self.both is None:
+            return super().verdicts(features)
+        scores = self.both(features).to(self.both.weight.dtype)
+        joint, gate = scores[..., :-1].log_softmax(-1)[..., self.unordered] + self.halves, scores[..., -1]
+        if features.shape[1] == 1:
+            return joint, gate
+        of_pairs, gate_of_pairs = super().verdicts(features)
+        return torch.cat([of_pairs, joint], 1), torch.cat([gate_of_pairs, gate], 1)
+
+    def correction(self, features: Tensor, where: Tensor) -> Tensor:
+        """(B, T, F), (B, T, 3) -> (B, K), added to the logarithms."""
+        place = where[..., 1:] - where[..., 1:].mean(1, keepdim=True)
+        alone = (self.one(torch.cat([features, where[..., :1]], -1)) + self.spread(3 * place)).relu()  # (B, T, H)
+        steps = features.shape[1]
+        first, second = (~torch.eye(steps, dtype=torch.bool) if steps > 1 else torch.ones(1, 1)).nonzero().T.tolist()
+        distance = 3 * (where[:, first] - where[:, second])
+        pairs = (self.left(features)[:, first] + self.right(features)[:, second] + self.apart(distance)).relu()
+        together = torch.cat([alone.mean(1), alone.amax(1), pairs.mean(1), pairs.amax(1)], -1)
+        return self.correct(self.join(together).relu())
+
+
 def make_likelihood(kind: str, features: int, question: Question) -> nn.Module:
-    """p(y | o_1..T) of a question: ``kind`` is "set" or "pooled"."""
+    """p(y | o_1..T) of a question: ``kind`` is "set", "placed" or "pooled"."""
     if kind == "pooled":
         return PooledLikelihood(features, len(question.classes), question.many)
-    return AnyLikelihood(features, len(question.classes)) if question.many else SetLikelihood(features, question.labels)
+    if question.many:
+        return AnyLikelihood(features, len(question.classes))
+    return {"set": SetLikelihood, "placed": PlacedLikelihood}[kind](features, question.labels)

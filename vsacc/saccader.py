@@ -15,20 +15,22 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from .reading import Question, crop_network, make_likelihood
+from .reading import CropNetwork, Question, crop_network, fine_network, make_likelihood
 from .sampler import Images, as_pyramid, glimpse, proxy
 from .vrnn import VRNN, Features, Normal, kl_normal
 
 
 class Output(NamedTuple):
     """What every model returns. logits: (B, K) log-probabilities or logits; where: (B, T, 3) or None;
-    glimpses: (B, T, C, L, L) or None; terms: the bound's further terms by name, each (B,), in nats; none where
+    glimpses: (B, T, C, L, L) or None; after: p(y | o_1..t) for t = 1 .. T in the same form, (B, T, K), of a model that
+    says it, or None; terms: the bound's further terms by name, each (B,), in nats; none where
     gradients are off and nobody learns from them."""
 
     logits: Tensor
     where: Tensor | None
     glimpses: Tensor | None
     terms: dict[str, Tensor]
+    after: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,11 @@ class Config:
     proxy_widths: tuple[int, ...] = (16, 16, 24)
     crop_widths: tuple[int, ...] = (64, 128)
     crop_depth: int = 0  # residual blocks a stage
+    crop: str = "coarse"  # or "fine"
     grey: float = 0.0  # the level that the crop network measures pixels from
     posterior: str = "spatial"  # or "dense"
     inhibition: bool = True
-    likelihood: str = "set"  # or "pooled"
+    likelihood: str = "set"  # or "placed", or "pooled"
     scale: tuple[float, float, float] = (0.2, 0.3, 0.6)  # smallest, largest, largest in the beginning
     sigma: tuple[float, float] = (0.02, 0.4)  # smallest, largest
     annealed: bool = True  # look broadly first; else sigma and scales are learned inside their bounds from the start
@@ -81,19 +84,26 @@ class Reader(Model):
     """A model that reads glimpses with a crop network and a likelihood, wherever they are."""
 
     def add_reader(self, config: Config, question: Question) -> None:
-        self.crop = make_crop_network(config, config.size)
+        self.crop = make_crop_network(config, config.size, CROPS[config.crop])
         self.likelihood = make_likelihood(config.likelihood, config.features, question)
 
     def read(self, images: Images, where: Tensor) -> tuple[Tensor, Tensor]:
-        """What it reads at ``where`` (B, T, 3): logits (B, K), and the glimpses (B, T, C, L, L)."""
+        """What it reads at ``where`` (B, T, 3): logits after each glimpse (B, T, K), and those (B, T, C, L, L)."""
         o = glimpse(images, where, self.config.size)
         read = self.crop(o.flatten(0, 1)).unflatten(0, o.shape[:2])  # (B, T, features)
-        return self.likelihood(read), o
+        return self.after_each(read, where), o
+
+    def after_each(self, read: Tensor, where: Tensor) -> Tensor:
+        """Logits after each glimpse: features (B, T, F), where (B, T, 3) -> (B, T, K)."""
+        return torch.stack([self.likelihood(read[:, :t], where[:, :t]) for t in range(1, read.shape[1] + 1)], 1)
 
 
-def make_crop_network(config: Config, size: int) -> nn.Sequential:
+CROPS = {"coarse": crop_network, "fine": fine_network}
+
+
+def make_crop_network(config: Config, size: int, make: Callable = crop_network) -> CropNetwork:
     """g of a configuration, for pictures of side ``size``."""
-    return crop_network(
+    return make(
         config.channels, size, config.crop_widths, config.crop_depth, config.features, config.grey,
     )  # fmt: skip
 
@@ -276,5 +286,5 @@ class Saccader(Reader):
         if torch.is_grad_enabled():  # else nobody learns from them
             log_c = self.vrnn.log_proxy(roll.proxy, roll.z, roll.hidden)
             terms = {"log_c": log_c.sum(0), "kl": roll.kl.sum(0)}
-        logits, o = self.read(images, roll.where)
-        return Output(logits, roll.where, o, terms)
+        after, o = self.read(images, roll.where)
+        return Output(after[:, -1], roll.where, o, terms, after)

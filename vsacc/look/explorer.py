@@ -174,7 +174,7 @@ class Explorer:
         roll = model.roll_out(images, steps, policy)
         o = glimpse(images, roll.where, model.config.size)[0]  # (T, C, L, L)
         features = model.crop(o)[None]  # (1, T, F)
-        return torch.cat([model.likelihood(features[:, :t]) for t in range(1, steps + 1)]), {
+        return model.after_each(features, roll.where)[0], {
             "where": roll.where[0],
             "glimpses": channels_last(o),
             "proxy": channels_last(roll.proxy.expand(steps, 1, *roll.proxy.shape[-3:])[:, 0]),
@@ -207,7 +207,7 @@ class Explorer:
         where[:, step, 1:] = cell_centres(side).flatten(0, 1)
         o = glimpse(picture.images, where.view(1, -1, 3), self.model.config.size)[0]
         features = self.model.crop(o).unflatten(0, (-1, step + 1))  # (side * side, t, F)
-        return self.probabilities(self.model.likelihood(features)).view(side, side, -1).numpy()
+        return self.probabilities(self.model.likelihood(features, where)).view(side, side, -1).numpy()
 
     def first_telling(self) -> int:
         """The first picture for which looking matters: read right after as many glimpses as in the training, but wrong

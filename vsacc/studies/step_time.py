@@ -85,7 +85,7 @@ def split(model: Saccader, images: Images) -> dict[str, tuple]:
         "VRNN": (look,),
         "sampler": (lambda where: glimpse(images, where, config.size), where),
         "crop network": (lambda o: model.crop(o.flatten(0, 1)), o),
-        "likelihood": (model.likelihood, read),
+        "likelihood": (lambda read: model.after_each(read, where), read),
     }
     return parts | ({"decoder and KL": (explain, *latent)} if model.training else {})
 

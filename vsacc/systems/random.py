@@ -24,8 +24,8 @@ class RandomGlimpses(Reader):
         generator = None if self.training else seeded_by(c)
         steps = glimpses or self.config.glimpses
         where = random_places(len(c), steps, self.config.scale[1], generator, c.device)  # (B, T, 3)
-        logits, o = self.read(images, where)
-        return Output(logits, where, o, {})
+        after, o = self.read(images, where)
+        return Output(after[:, -1], where, o, {}, after)
 
 
 RANDOM = System(

@@ -44,6 +44,8 @@ class Recipe:
     weight_c: float = 3e-4  # of log p(c | z, h) in the bound: Eq. 6 has 1
     weight_kl: float = 3e-4  # of the KL in the bound: Eq. 6 has 1
     form: str = "sum"  # or "product", the authors' code
+    looks: tuple[int, ...] = ()  # numbers of glimpses, one drawn for each step; none: as the model is configured
+    early: tuple[float, ...] = ()  # weights of log p(y | o_1..t) for t < T, see vsacc.loss.lower_bound
     evaluated: int | None = 10_000  # test images, None for all
     validations: int = 0  # on the validation split, evenly over the second half; the best one's weights are kept
 

@@ -36,7 +36,7 @@ from .processes import has_bfloat16, launch, part_of, rank_and_world
 from .weights import job_of, save_weights
 
 CHECKPOINT_EVERY = 60  # seconds
-NOISE = 2  # this stream's purpose among all that derive from one seed
+NOISE, LOOKS = 2, 4  # the purposes of these streams among all that derive from one seed
 SHOWN = ("loss", "accuracy", "log_y", "log_c", "kl", "scale", "spread")  # what a step says of itself
 COLLAPSED = 0.04  # spread of the places, in half sides, below which every image is looked at in the same places ...
 BEGUN = 300  # ... and steps before which that may be a beginning
@@ -184,8 +184,13 @@ def train_step(fabric, model, optimizer, recipe: Recipe, batch: Batch, seed: int
     model.module.anneal(step / recipe.steps)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(recipe, step)
-    output = model(batch.images)
-    bound = lower_bound(output.logits, batch.labels, output.terms, recipe.weight_c, recipe.weight_kl, recipe.form)
+    # The same number of glimpses in all processes.
+    looks = recipe.looks[derive(seed, step, LOOKS) % len(recipe.looks)] if recipe.looks else None
+    output = model(batch.images, looks)
+    bound = lower_bound(
+        output.logits, batch.labels, output.terms,
+        recipe.weight_c, recipe.weight_kl, recipe.form, output.after, recipe.early,
+    )  # fmt: skip
     optimizer.zero_grad()
     fabric.backward(bound.loss)
     for part in model.module.children():

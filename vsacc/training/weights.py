@@ -44,7 +44,8 @@ def job_of(card: dict) -> Job | None:
     name, because it is older than the choice, has its default: the choice that there was."""
     try:
         config = find_system(card["model"]).read_config(card["config"])
-        return Job(card["task"], card["model"], card["profile"], card["seed"], config, Recipe(**card["recipe"]))
+        recipe = {key: tuple(value) if isinstance(value, list) else value for key, value in card["recipe"].items()}
+        return Job(card["task"], card["model"], card["profile"], card["seed"], config, Recipe(**recipe))
     except (KeyError, TypeError, UserError):
         return None
 
