@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from ..sampler import check_images, cut_levels, level_tables, pyramid_sizes
 from .canvases import bilinear_matrix, paint, touched, upscale
 
-ROOM = {"cpu": 2**20, "cuda": 2**25}  # floats that a part of a batch may take on the way
+ROOM = {"cpu": 2**19, "cuda": 2**25}  # floats that a part of a batch may take on the way
 TILE = 16  # pixels, the side of a tile of sprites
 UNITS = 32  # of ``Enlarged.added`` in a grey level
 
