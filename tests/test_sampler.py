@@ -160,6 +160,14 @@ def frames(count: int, generator: torch.Generator) -> torch.Tensor:
     return torch.cat([s.unsqueeze(1), torch.randn(count, 2, generator=generator)], 1)
 
 
+def test_images_that_do_not_lie_in_one_piece_are_read_right():
+    where = torch.tensor([[0.7, 0.1, -0.2]])
+    for images in (noise(1, 1, 40, 80)[..., ::2], noise(1, 1, 80, 40).mT, noise(1, 3, 40, 80)[..., ::2]):
+        torch.testing.assert_close(glimpse(images, where, 16), glimpse(images.clone(), where, 16), rtol=0, atol=0)
+    same = Pyramid(torch.full((1,), 51, dtype=torch.uint8).expand(1, 3, 40 * 40), ((40, 40),))
+    torch.testing.assert_close(glimpse(same, where, 16), torch.full((1, 3, 16, 16), 0.2))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("size", [1, 7, 32, 70])
 @pytest.mark.parametrize("kind", ["one level", "pyramid", "narrow", "video"])

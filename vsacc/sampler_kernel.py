@@ -27,7 +27,9 @@ def cut(layout, where: Tensor, size: int, teach: bool) -> tuple[Tensor, Tensor |
     values = where.new_empty(count, *shape)
     slopes = where.new_empty(count if teach else 1, 3, *shape)  # they cost nothing beside the reading
     where, levels = where.detach().contiguous().numpy(), layout.levels.numpy()
-    pixels, origin, share = layout.pixels.numpy(), layout.origin.numpy(), count // max(1, len(layout.origin))
+    # In one piece: the loop reads bytes by their number.
+    pixels, origin = (each.contiguous().numpy() for each in (layout.pixels, layout.origin))
+    share = count // max(1, len(layout.origin))
     geometry = layout.plane, layout.step, layout.bits, *layout.sides
 
     def work(first: int, last: int, slopes: Tensor = slopes) -> None:
