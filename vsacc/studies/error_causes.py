@@ -36,7 +36,7 @@ def trace(model: Saccader, batches: Iterable[Batch]) -> Traces:
         output = model(batch.images)
         centres = centres_of(batch.boxes)  # (B, 2, 2)
         s = output.where[..., :1].mean(1, keepdim=True).expand(-1, centres.shape[1], 1)  # as wide as its own
-        told, _ = model.read(batch.images, torch.cat([s, centres], -1))
+        told = model.read(batch.images, torch.cat([s, centres], -1))[0][:, -1]
         apart = (centres[:, 0] - centres[:, 1]).norm(dim=-1) * CANVAS / 2
         rows.append((correct(output.logits, batch.labels), correct(told, batch.labels), apart))
     return Traces(*(torch.cat(parts).cpu() for parts in zip(*rows, strict=True)))
