@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from conftest import noise
+from conftest import needs_gpu, noise
 from vsacc.images import computed
 from vsacc.images.canvases import render, upscale
 from vsacc.images.computed import enlarge, scatter
@@ -190,7 +190,7 @@ def test_whoever_reads_all_pixels_reads_the_same(digits):
         torch.testing.assert_close(ours, theirs, atol=1e-2, rtol=1e-2)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@needs_gpu
 def test_a_gpu_shows_the_same():
     parts = (sketches(), 2528), (1500, *scenes(1500))
     for make, given in zip((enlarge, scatter), parts, strict=True):

@@ -33,15 +33,18 @@ class Question(NamedTuple):
     many: bool = False
 
 
+def normed(convolution: nn.Conv2d, groups: int = GROUPS) -> list[nn.Module]:
+    """A convolution, its group norm and ReLU."""
+    return [convolution, nn.GroupNorm(groups, convolution.out_channels), nn.ReLU()]
+
+
 class Residual(nn.Module):
     """x + f(x), two 3 x 3 convolutions."""
 
     def __init__(self, width: int, groups: int = GROUPS):
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(groups, width), nn.ReLU(),
-            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(groups, width),
-        )  # fmt: skip
+        first, second = (normed(nn.Conv2d(width, width, 3, 1, 1), groups) for _ in range(2))
+        self.body = nn.Sequential(*first, *second[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
         return (x + self.body(x)).relu()
@@ -84,7 +87,7 @@ def crop_network(
     inputs = 16 * channels
     for index, width in enumerate(widths):
         convolution = nn.Conv2d(inputs, width, 2, 2) if index else nn.Conv2d(inputs, width, 3, 1, 1)
-        stages += [convolution, nn.GroupNorm(GROUPS, width), nn.ReLU(), *(Residual(width) for _ in range(depth))]
+        stages += [*normed(convolution), *(Residual(width) for _ in range(depth))]
         inputs = width
     side = size // 4 // 2 ** (len(widths) - 1)
     return CropNetwork(*stages, nn.Flatten(), nn.Linear(inputs * side**2, features), nn.ReLU())
@@ -99,11 +102,10 @@ def fine_network(
     stages: list[nn.Module] = [Blocks(2, grey)]
     inputs, side = 4 * channels, size // 2
     for width in (widths[0], widths[0]):
-        stages += [nn.Conv2d(inputs, width, 3, 1, 1), nn.GroupNorm(8, width), nn.ReLU()]
+        stages += normed(nn.Conv2d(inputs, width, 3, 1, 1), 8)
         inputs = width
     for width in widths[1:]:
-        stages += [nn.Conv2d(inputs, width, 2, 2), nn.GroupNorm(8, width), nn.ReLU()]
-        stages += [Residual(width, 8) for _ in range(depth)]
+        stages += [*normed(nn.Conv2d(inputs, width, 2, 2), 8), *(Residual(width, 8) for _ in range(depth))]
         inputs, side = width, side // 2
     last = nn.Linear(inputs * side**2, features), nn.LayerNorm(features), nn.ReLU()
     return CropNetwork(*stages, nn.Flatten(), *last)

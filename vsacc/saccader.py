@@ -22,9 +22,9 @@ from .vrnn import VRNN, Features, Normal, kl_normal
 
 class Output(NamedTuple):
     """What every model returns. logits: (B, K) log-probabilities or logits; where: (B, T, 3) or None;
-    glimpses: (B, T, C, L, L) or None; after: p(y | o_1..t) for t = 1 .. T in the same form, (B, T, K), of a model that
-    says it, or None; terms: the bound's further terms by name, each (B,), in nats; none where
-    gradients are off and nobody learns from them."""
+    glimpses: (B, T, C, L, L) or None; terms: the bound's further terms by name, each (B,), in nats; none where
+    gradients are off and nobody learns from them; after: what it says after each glimpse, as ``logits`` says it after
+    all, (B, T, K), or None."""
 
     logits: Tensor
     where: Tensor | None

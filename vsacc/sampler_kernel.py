@@ -110,9 +110,22 @@ def corners(centre, s, unit, half, shrink, length, band, pitch, bits, near, far,
 
 
 @compiled
+def blend_four(upper, lower, across, down):
+    """Bilinear, of two pixels above and two below: the value, and its slopes in ``down`` and ``across``."""
+    real = type(across)
+    first, second = np.int32(upper), np.int32(lower)
+    a, c = real(first & 255), real(second & 255)
+    ab, cd = real(first >> 8) - a, real(second >> 8) - c
+    above = a + across * ab
+    gap = c + across * cd - above
+    return above + down * gap, gap, ab + down * (cd - ab)
+
+
+@compiled
 def cut_some(pixels, origin, share, levels, plane, step, bits, height, width, where, values, slopes, begin, end):
     """Glimpses ``begin`` to ``end`` of :func:`cut`. Row by row: first the bytes are collected, one by one, then all
-    arithmetic runs on whole registers; hence two loops where one would do, and no calls."""
+    arithmetic runs on whole registers; hence two loops where one would do, and no calls
+    with arrays."""
     real = values.dtype.type
     zero, byte = real(0), real(1 / 255)
     channels, size, top = values.shape[1], values.shape[2], len(levels) - 1
@@ -170,34 +183,21 @@ def cut_some(pixels, origin, share, levels, plane, step, bits, height, width, wh
                 down2, slope_down2 = weight[1, 0, i], slope[1, 0, i] * byte
                 if top > 0:
                     for j in range(size):
-                        k, m = np.int32(taps[0, 0, j]), np.int32(taps[0, 1, j])
-                        a, c = real(k & 255), real(m & 255)
-                        ab, cd = real(k >> 8) - a, real(m >> 8) - c
-                        upper_ = a + weight[0, 1, j] * ab
-                        gap = c + weight[0, 1, j] * cd - upper_
-                        value = upper_ + down * gap
-                        along_y, along_x = gap * slope_down, (ab + down * (cd - ab)) * (slope[0, 1, j] * byte)
-                        k, m = np.int32(taps[1, 0, j]), np.int32(taps[1, 1, j])
-                        a, c = real(k & 255), real(m & 255)
-                        ab, cd = real(k >> 8) - a, real(m >> 8) - c
-                        upper_ = a + weight[1, 1, j] * ab
-                        gap = c + weight[1, 1, j] * cd - upper_
-                        deeper = upper_ + down2 * gap - value
+                        value, gap, rise = blend_four(taps[0, 0, j], taps[0, 1, j], weight[0, 1, j], down)
+                        along_y, along_x = gap * slope_down, rise * (slope[0, 1, j] * byte)
+                        coarse, gap, rise = blend_four(taps[1, 0, j], taps[1, 1, j], weight[1, 1, j], down2)
+                        deeper = coarse - value
                         along_y += blend * (gap * slope_down2 - along_y)
-                        along_x += blend * ((ab + down2 * (cd - ab)) * (slope[1, 1, j] * byte) - along_x)
+                        along_x += blend * (rise * (slope[1, 1, j] * byte) - along_x)
                         values[g, channel, i, j] = (value + blend * deeper) * byte
                         slopes[h, 0, channel, i, j] = along_x * unit[j] + along_y * u + deeper * depth
                         slopes[h, 1, channel, i, j] = along_x
                         slopes[h, 2, channel, i, j] = along_y
                 else:
                     for j in range(size):
-                        k, m = np.int32(taps[0, 0, j]), np.int32(taps[0, 1, j])
-                        a, c = real(k & 255), real(m & 255)
-                        ab, cd = real(k >> 8) - a, real(m >> 8) - c
-                        upper_ = a + weight[0, 1, j] * ab
-                        gap = c + weight[0, 1, j] * cd - upper_
-                        along_y, along_x = gap * slope_down, (ab + down * (cd - ab)) * (slope[0, 1, j] * byte)
-                        values[g, channel, i, j] = (upper_ + down * gap) * byte
+                        value, gap, rise = blend_four(taps[0, 0, j], taps[0, 1, j], weight[0, 1, j], down)
+                        along_y, along_x = gap * slope_down, rise * (slope[0, 1, j] * byte)
+                        values[g, channel, i, j] = value * byte
                         slopes[h, 0, channel, i, j] = along_x * unit[j] + along_y * u
                         slopes[h, 1, channel, i, j] = along_x
                         slopes[h, 2, channel, i, j] = along_y

@@ -89,8 +89,7 @@ class VRNN(nn.Module):
         self.side, self.spatial, self.inhibition = side, posterior == "spatial", inhibition
         self.scale, self.sigma, self.reach = scale, sigma, min(REACH, scale[1])
         cells, last = side // 2, widths[-1]
-        # Channels last: a CPU convolves it faster, and what is asked of each cell of the map is one product.
-        self.encode = map_network(channels, 2, widths).to(memory_format=torch.channels_last)
+        self.encode = map_network(channels, 2, widths)
         self.summary = nn.Sequential(
             nn.AvgPool2d(4), nn.Flatten(), nn.Linear(last * (cells // 4) ** 2, hidden), nn.ReLU()
         )

@@ -92,12 +92,11 @@ class Video(NamedTuple):
 
     def layout(self, steps: int) -> Layout:
         """Of the first ``steps`` frames, see :class:`vsacc.sampler.Layout`. Raises ValueError where there are fewer."""
-        batch, frames, channels, length = self.flat.shape
+        batch, frames = self.flat.shape[:2]
         if steps > frames:
             raise ValueError(f"{steps} glimpses do not fit a video of {frames} frames: each frame is looked at once")
-        frame = torch.arange(batch * frames, device=self.flat.device).view(batch, frames)[:, :steps]
-        levels, origin = level_tables(self.sizes, self.flat.device), frame.flatten() * (channels * length)
-        return Layout(self.flat.reshape(-1), origin, levels, self.sizes[0], channels, plane=length)
+        layout = Pyramid(self.flat.flatten(0, 1), self.sizes).layout()
+        return layout._replace(origin=layout.origin.view(batch, frames)[:, :steps].flatten())
 
     def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """See :meth:`vsacc.sampler.Images.pick`; row i of each is frame i's."""

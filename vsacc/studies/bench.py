@@ -12,7 +12,6 @@ from itertools import product
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -74,11 +73,9 @@ def sampler() -> list[dict]:
             torch.set_num_threads(count)
             costs = measure({name: partial(step, look, where) for name, (look, _) in contenders.items()}, ROUNDS)
             for name, cost in costs.items():
-                ratios = [ours / theirs for ours, theirs in zip(cost.times, costs[RIVAL].times, strict=True)]
-                low, ratio, high = np.quantile(ratios, (0.25, 0.5, 0.75))
                 row = {"name": name, "side": side, "channels": channels, "threads": count}
                 row |= {"batch": BATCH, "glimpses": STEPS, "size": SIZE, "seconds": cost.seconds, "bytes": cost.bytes}
-                made.append(row | {"resident": contenders[name][1], "ratio": ratio, "low": low, "high": high})
+                made.append(row | {"resident": contenders[name][1]} | cost.over(costs[RIVAL]))
     torch.set_num_threads(threads)
     return made + [row for side in STORED for row in from_disk(side, rng)]
 

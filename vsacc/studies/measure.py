@@ -14,6 +14,7 @@ from itertools import accumulate, product
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -32,6 +33,13 @@ class Cost(NamedTuple):
     bytes: int
     calls: int
     times: tuple[float, ...] = ()
+
+    def over(self, rival: "Cost") -> dict[str, float]:
+        """ "ratio": the median over the rounds of the time over the rival's of the same round, between the quartiles
+        "low" and "high"; of two works that were measured together."""
+        ratios = [ours / theirs for ours, theirs in zip(self.times, rival.times, strict=True)]
+        low, ratio, high = map(float, np.quantile(ratios, (0.25, 0.5, 0.75)))
+        return {"ratio": ratio, "low": low, "high": high}
 
 
 def seconds_of(work: Work) -> float:

@@ -2,15 +2,14 @@
 
 The first runs the parts of a saccader one by one on what each is given inside the model. The second runs the training
 itself (:func:`vsacc.training.fit.train_step` on images drawn on the device) in float32 and in mixed precision, STEPS
-steps without waiting for the device in between. An epoch is as many images as the paper's. The third runs
-the same training on large canvases and on small ones, of the same configuration and batch."""
+steps without waiting for the device in between. An epoch is as many images as the paper's. The third runs the same
+training on large canvases and on small ones, of the same configuration and batch."""
 
 import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -129,11 +128,9 @@ def canvases(profile: str) -> list[dict]:
         works = {task: training_steps(replace(job, task=task), "32-true", False) for task in (small, large)}
         costs = measure(works, 2 * SIZES[profile].rounds, title=large)
         for task, cost in costs.items():
-            over = [ours / theirs for ours, theirs in zip(cost.times, costs[small].times, strict=True)]
-            low, ratio, high = np.quantile(over, (0.25, 0.5, 0.75))
             rows.append({
                 "task": task, "profile": profile, "batch": job.recipe.batch, "calls": cost.calls,
-                "seconds": cost.seconds / STEPS / job.recipe.batch, "ratio": ratio, "low": low, "high": high,
+                "seconds": cost.seconds / STEPS / job.recipe.batch, **cost.over(costs[small]),
                 "bytes": cost.bytes, "memory_ratio": cost.bytes / costs[small].bytes,
             })  # fmt: skip
     return rows

@@ -78,11 +78,16 @@ class System:
 
     def read_config(self, fields: Mapping[str, Any]) -> Any:
         """A configuration from the fields that a card holds. Raises TypeError for fields of another version."""
-        return self.config(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        return self.config(**with_tuples(fields))
 
     def refuses(self, video: bool) -> str | None:
         """Why it cannot learn a task, as a sentence; None where it can."""
         return f"{self.name} looks at still images and cannot learn from videos" if video and not self.videos else None
+
+
+def with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that were written as JSON, which has no tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
 
 
 def all_systems() -> dict[str, System]:

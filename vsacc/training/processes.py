@@ -43,7 +43,7 @@ def device() -> str:
 
 def has_bfloat16(place: torch.device) -> bool:
     """Whether a CPU multiplies in bfloat16, which is otherwise slower than float32."""
-    return place.type == "cpu" and torch.cpu.is_available() and torch.cpu._is_avx512_bf16_supported()
+    return place.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def launch(precision: str | None = None):

@@ -9,7 +9,7 @@ from torch import nn
 from ..local.paths import WEIGHTS, UserError, write_atomic
 from ..reading import Question
 from ..saccader import Model
-from ..systems import find_system
+from ..systems import find_system, with_tuples
 from ..tasks import Recipe, find_task
 from .jobs import Job
 
@@ -44,8 +44,8 @@ def job_of(card: dict) -> Job | None:
     name, because it is older than the choice, has its default: the choice that there was."""
     try:
         config = find_system(card["model"]).read_config(card["config"])
-        recipe = {key: tuple(value) if isinstance(value, list) else value for key, value in card["recipe"].items()}
-        return Job(card["task"], card["model"], card["profile"], card["seed"], config, Recipe(**recipe))
+        recipe = Recipe(**with_tuples(card["recipe"]))
+        return Job(card["task"], card["model"], card["profile"], card["seed"], config, recipe)
     except (KeyError, TypeError, UserError):
         return None
 
