@@ -56,7 +56,7 @@ def test_every_parameter_is_trained_and_nothing_told_of_places(few, make, config
     torch.manual_seed(0)
     model = make(config(), FIVE)
     assert all(grad.abs().sum() > 0 for grad in gradients(model))
-    assert model(IMAGES)[1:] == (None, None, {}, None)
+    assert model(IMAGES)[1:] == (None, None, {}, None, None)
 
 
 @pytest.mark.parametrize("chunk", [None, 8, 5, 1])

@@ -8,7 +8,7 @@ import torch
 from vsacc.images.canvases import Video, build_video
 from vsacc.loss import lower_bound
 from vsacc.reading import Question
-from vsacc.saccader import Config, Output, Saccader
+from vsacc.saccader import Config, Model, Output, Saccader
 from vsacc.sampler import build_pyramid, glimpse, proxy
 from vsacc.systems import find_system
 from vsacc.tasks import Batch
@@ -102,7 +102,7 @@ def test_evaluation_holds_glimpses_against_the_boxes_of_their_own_frames():
     where = torch.tensor([[[0.2, 0.0, 0.0], [0.1, 0.5, 0.5]]])  # boxes [-.2, .2]^2, then [.4, .6]^2
     boxes = torch.tensor([[[[-0.1, -0.1, 0.3, 0.3]], [[-0.1, -0.1, 0.3, 0.3]], [[0.0, 0.0, 0.1, 0.1]]]])
 
-    class Oracle(torch.nn.Module):
+    class Oracle(Model):
         def forward(self, images):
             return Output(torch.tensor([[0.0, 1.0]]), where, None, {})
 

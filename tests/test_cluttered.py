@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from conftest import plain_digits
 from vsacc.tasks import find_task, open_split
-from vsacc.tasks.cluttered import CANVAS, Clutter, ClutteredSplit
+from vsacc.tasks.cluttered import CANVAS, NEAR, Clutter, ClutteredSplit
 from vsacc.tasks.mnist import Digits
 
 BANK = plain_digits(20)  # digit k is a square of grey level 20 k + 30
@@ -71,3 +71,18 @@ def test_digits_are_added_and_clipped():
     bank = Digits(torch.full((10, 28, 28), 200, dtype=torch.uint8), torch.arange(10))
     batch = ClutteredSplit(Clutter(digits=2, distractors=0, classes=19, label="sum"), bank).draw(256, 0, 0)
     assert batch.images.level(0).unique().tolist() == [0, 200, 255]  # 255 where two digits overlap
+
+
+def test_near_digits_are_drawn_for_training_alone(digits):
+    apart = Clutter(digits=2, distractors=0, classes=55, label="pair")
+    beside = Clutter(digits=2, distractors=0, classes=55, label="pair", near=0.5)
+    plain, near = (ClutteredSplit(clutter, digits).draw(2000, 1, 0) for clutter in (apart, beside))
+    assert torch.equal(plain.objects, near.objects) and torch.equal(plain.boxes[:, 0], near.boxes[:, 0])
+    moved = (plain.boxes[:, 1] != near.boxes[:, 1]).any(-1)
+    assert 0.45 < moved.float().mean() < 0.55
+    gap = (near.boxes[:, 0] - near.boxes[:, 1]).abs().amax(-1) * CANVAS / 2
+    assert gap[moved].max() <= NEAR + 1e-3 and near.boxes.abs().max() <= 1
+    for task in ("identification", "sum", "identification_2528"):
+        trained, measured = open_split(task, "train"), [open_split(task, name) for name in ("validation", "test")]
+        assert all(split.clutter.near == 0 and "near" not in split.protocol for split in measured)
+        assert trained.clutter.near == 0 or "near the first" in trained.protocol

@@ -6,9 +6,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vsacc.saccader import Output
+from vsacc.saccader import Model, Output
 from vsacc.tasks import TEST_SEED, Batch, open_split
-from vsacc.training.evaluation import best_iou, calibration_error, centre_inside, centres_of, evaluate, spread, wilson
+from vsacc.training.evaluation import (
+    best_iou,
+    calibration_error,
+    centre_inside,
+    centres_of,
+    evaluate,
+    fit_temperature,
+    spread,
+    wilson,
+)
 
 WHERE = torch.tensor([[[0.2, 0.0, 0.0], [0.1, 0.5, 0.5]]])  # boxes [-.2, .2]^2 and [.4, .6]^2
 
@@ -23,7 +32,7 @@ def test_localisation_and_spread_by_hand():
     torch.testing.assert_close(spread(torch.tensor([[[1.0, -1, -1]], [[1.0, 1, 1]]])), torch.tensor(2**0.5))
 
 
-class Oracle(torch.nn.Module):
+class Oracle(Model):
     """Knows the labels of the fixed set; looks at the first digit when ``look`` is set."""
 
     def __init__(self, split, look):
@@ -59,7 +68,7 @@ def test_evaluate(digits, look, training):
 
 def test_of_many_questions_all_must_be_answered_rightly():
     labels, logits = torch.tensor([[True, False]] * 3), torch.tensor([[2.0, -1.0], [2.0, 1.0], [-0.1, -3.0]])
-    model = torch.nn.Module()
+    model = Model()
     model.forward = lambda images: Output(logits, None, None, {})
     scores = evaluate(model, [Batch(None, labels, None)])
     assert scores.accuracy == pytest.approx(1 / 3) and scores.predictions.equal(logits > 0)
@@ -78,6 +87,28 @@ def test_calibration_error_is_the_mean_gap_of_its_bins():
     assert calibration_error(confidence, drawn < confidence) < 0.03 < 0.1 < calibration_error(confidence, right)
     assert calibration_error(torch.ones(4), torch.tensor([True, True, False, True])) == pytest.approx(0.25)
     assert calibration_error(torch.full((2, 2), 0.5), torch.tensor([[True, False], [False, True]])) == 0
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_the_temperature_makes_up_for_what_is_said_too_surely(early):
+    """Labels drawn from a softmax whose logits are then said three times too large; after each glimpse where told."""
+    torch.manual_seed(0)
+    logits = 2 * torch.randn(6000, 5)
+    labels = torch.distributions.Categorical(logits=logits).sample()
+    model = Model().train()
+
+    def forward(images):
+        return Output(3 * images, None, None, {}, torch.stack([2 * images, 3 * images], 1) if early else None)
+
+    model.forward = forward
+    halves = [Batch(logits[k::2], labels[k::2], None) for k in (0, 1)]
+    found = fit_temperature(model, halves)
+    assert model.training and found == pytest.approx(2.4 if early else 3, rel=0.06)  # between 2 and 3
+    raw = evaluate(model, halves)
+    model.temperature = found
+    scores = evaluate(model, halves)
+    assert scores.log_y > raw.log_y + 0.1 and scores.accuracy == raw.accuracy and scores.looks is None
+    assert scores.ece < 0.03 < raw.ece if not early else scores.ece < raw.ece
 
 
 @pytest.mark.parametrize(("right", "total"), [(37, 50), (0, 20), (240, 240)])

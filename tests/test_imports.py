@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CORE = ("sampler", "sampler_kernel", "vrnn", "reading", "loss", "saccader")
-COMPILED = ("numpy", "numba", "llvmlite")  # what the one file with a compiled loop needs besides torch
+CORE = ("sampler", "norm", "vrnn", "reading", "loss", "saccader")
+NEEDS = {"core": {"torch"}, "kernels": {"torch", "numpy", "numba", "llvmlite"}}  # and nothing else
 BELOW = {  # room: the rooms that it may import, besides itself
-    "core": set(),
+    "kernels": set(),
+    "core": {"kernels"},
     "local": set(),
     "images": {"core", "local"},
     "systems": {"core", "local"},
@@ -78,8 +79,7 @@ def faults(root: Path) -> list[str]:
             for other in inside
             if room(other) != room(name) and room(other) not in BELOW[room(name)]
         ]
-        if room(name) == "core":
-            allowed = {"torch", *(COMPILED if name == "sampler_kernel" else ())}
+        if allowed := NEEDS.get(room(name)):
             found += [f"{name} imports {other}" for other in outside - set(sys.stdlib_module_names) - allowed]
         if "matplotlib" in outside and room(name) != "figures":
             found.append(f"{name} imports matplotlib outside of figures")
@@ -138,7 +138,7 @@ def test_the_house_stays_small():
     assert len(list((ROOT / "vsacc").glob("*.py"))) <= 8
     assert len({path.parent for path in files}) - 1 <= 10
     assert len(files) <= 85
-    assert sum(len(path.read_text().splitlines()) for path in files) <= 10_500
+    assert sum(len(path.read_text().splitlines()) for path in files) <= 11_000
 
 
 def test_the_name_alone_needs_torch_at_most():

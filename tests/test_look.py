@@ -42,14 +42,26 @@ def look(tmp_path, monkeypatch):
         Image.fromarray(RNG.integers(256, size=shape, dtype=np.uint8)).save(tmp_path / f"{name}.png")
     (tmp_path / "same.png").symlink_to("photo.png")
 
-    def run(*images, weights=None, out=None):
-        return command(Namespace(images=[*map(Path, images)], weights=weights, out=out and Path(out)))
+    def run(*images, weights=None, out=None, stop=None):
+        return command(Namespace(images=[*map(Path, images)], weights=weights, out=out and Path(out), stop=stop))
 
     return run
 
 
 def shares(lines):
     return [float(line.split()[-2]) for line in lines]
+
+
+def test_command_stops_when_it_is_sure(look, capsys):
+    assert look("photo.png", "same.png", stop=0.01) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if "seen by" in line] == [
+        "photo.png, 120 x 90, seen by saccader in 1 of 5 glimpses:",
+        "same.png, 120 x 90, seen by saccader in 1 of 5 glimpses:",
+    ]
+    assert look("photo.png", stop=1.0) == 0 and "in 5 of 5 glimpses" in capsys.readouterr().out
+    for weights, stop, told in ((None, 95.0, "such as 0.95, not 95"), ("proxy_only", 0.5, "does not stop by itself")):
+        with pytest.raises(UserError, match=told):
+            look("photo.png", weights=weights, stop=stop)
 
 
 def test_command_prints_the_classes_and_writes_the_picture(look, capsys):

@@ -9,11 +9,15 @@ from torch.nn import functional as F
 
 from conftest import noise
 from vsacc import saccader as policies
+from vsacc.images.canvases import build_video
+from vsacc.images.computed import enlarge, scatter
 from vsacc.loss import lower_bound
 from vsacc.saccader import Choice, Config, Saccader
 from vsacc.sampler import as_pyramid, build_pyramid, glimpse
 from vsacc.systems import find_system
-from vsacc.tasks import find_task
+from vsacc.tasks import Batch, find_task
+from vsacc.training.evaluation import evaluate
+from vsacc.vrnn import kl_normal
 
 TINY = Config(hidden=8, features=12, proxy_widths=(4, 8), crop_widths=(8, 8), glimpses=3)
 VARIANTS = {"ours": {}, "published": {"posterior": "dense", "inhibition": False, "likelihood": "pooled"}}
@@ -99,7 +103,8 @@ def test_it_is_the_papers_loop(model, training):
     after, _ = model.read(as_pyramid(images), roll.where)
     logits = after[:, -1]
     log_c = model.vrnn.log_proxy(roll.proxy, roll.z, roll.hidden).sum(0)
-    found = [roll.where, roll.hidden.transpose(0, 1), logits, log_c, roll.kl.sum(0)]
+    kl = kl_normal(roll.posterior, model.vrnn.prior(roll.hidden)).sum(0)
+    found = [roll.where, roll.hidden.transpose(0, 1), logits, log_c, kl]
     for i in range(4):
         for one, other in zip(found, naive(model, images[i], eps[:, i]), strict=True):
             torch.testing.assert_close(one[i], other, rtol=1e-4, atol=1e-5)
@@ -115,6 +120,79 @@ def test_every_parameter_is_trained(model, images):
     lower_bound(output.logits, LABELS, output.terms).loss.backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert idle == []
+
+
+STILL = {
+    "pyramid": lambda: build_pyramid(noise(6, 2, 100, 100)),
+    "enlarged": lambda: enlarge(noise(6, 2, 50, 50), 100),
+    "scattered": lambda: scatter(100, noise(6, 3, 28, 28), torch.randint(72, (6, 3, 2))),
+}
+
+
+@pytest.mark.parametrize("kind", STILL)
+def test_each_image_stops_when_it_is_sure(kind):
+    """A naive twin: what is said after each glimpse of all images, of which each one's first sure answer counts."""
+    torch.manual_seed(3)
+    images = STILL[kind]()
+    model = Saccader(replace(TINY, channels=images.shape[1]), find_task("one_digit").question).eval()
+    model.temperature = 0.05  # untrained it is never sure
+    with torch.no_grad():
+        full = model(images, 5)
+    sure = (full.after / model.temperature).softmax(-1).amax(-1)  # (B, T)
+    for stop in (0.0, sure[:, :4].median().item(), 1.1):
+        first = [next((t for t in range(5) if row[t] >= stop), 4) for row in sure.tolist()]
+        output = model(images, 5, stop=stop)
+        assert (output.looks - 1).tolist() == first and output.terms == {} and output.after is None
+        for i, t in enumerate(first):
+            torch.testing.assert_close(output.logits[i], full.after[i, t], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(output.where[i, : t + 1], full.where[i, : t + 1], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(output.glimpses[i, : t + 1], full.glimpses[i, : t + 1], rtol=1e-3, atol=1e-3)
+            assert output.where[i, t:].equal(output.where[i, t].expand(5 - t, 3))
+    scores = evaluate(model, [Batch(images, torch.arange(6), None)], stop=0.0)
+    assert scores.looks == 1
+
+
+def test_nothing_is_computed_for_images_that_are_done(monkeypatch):
+    model = Saccader(TINY, find_task("one_digit").question).eval()
+    images, seen = build_pyramid(noise(4, 1, 100, 100)), []
+    monkeypatch.setattr(model.crop, "forward", lambda o: seen.append(len(o)) or torch.rand(len(o), 12))
+    said = iter([[0.9, 0.2, 0.9, 0.2], [0.2, 0.9], [0.2]])  # of the likeliest class of those that are left
+
+    def likelihood(features, where):
+        p = torch.tensor(next(said)).unsqueeze(1)
+        assert len(features) == len(where) == len(p)
+        return torch.cat([p, (1 - p) / 9 * torch.ones(1, 9)], 1).log()
+
+    monkeypatch.setattr(model.likelihood, "forward", likelihood)
+    assert model(images, 3, stop=0.8).looks.tolist() == [1, 3, 1, 2] and seen == [4, 2, 1]
+
+
+def test_what_cannot_stop_by_itself_says_so():
+    video = find_task("moving_digit").question
+    with pytest.raises(ValueError, match="leave out stop"):
+        Saccader(TINY, video).eval()(build_video(noise(2, 3, 1, 64, 64)), 3, stop=0.5)
+    with pytest.raises(ValueError, match="leave out stop"):
+        Saccader(TINY, find_task("megapixel_multi").question).eval()(noise(2, 1, 64, 64), 3, stop=0.5)
+
+
+def test_h_may_be_told_what_was_read(images):
+    """At first nothing changes; then what the first glimpse shows moves the second look, and only that one."""
+    torch.manual_seed(0)
+    model, told = (Saccader(replace(TINY, feedback=kind), PAIR) for kind in ("none", "reader"))
+    told.load_state_dict(model.state_dict(), strict=False)
+    model.eval(), told.eval()
+    before = told(images, 3)
+    torch.testing.assert_close(before.where, model(images, 3).where)
+    torch.nn.init.normal_(told.vrnn.phi_o.weight)
+    output = told.train()(images, 3)
+    lower_bound(output.logits, LABELS, output.terms).loss.backward()
+    assert told.vrnn.phi_o.weight.grad.abs().sum() > 0
+    after = told.eval()(images, 3)
+    assert after.where[:, 0].equal(before.where[:, 0]) and (after.where[:, 1] - before.where[:, 1]).abs().max() > 1e-4
+    with pytest.raises(ValueError, match="not in videos"):
+        told(build_video(noise(4, 3, 1, 64, 64)), 3)
+    with pytest.raises(ValueError, match="feedback must be"):
+        Saccader(replace(TINY, feedback="eyes"), PAIR)
 
 
 def test_the_classification_alone_teaches_where_to_look(model, images):
@@ -167,6 +245,20 @@ def test_staying(model, images, glimpses):
     torch.testing.assert_close(output.where, expected.where[:, :1].expand(-1, glimpses, -1))
     torch.testing.assert_close(output.glimpses, expected.glimpses[:, :1].expand(-1, glimpses, -1, -1, -1))
     assert output.logits.equal(expected.logits) == (glimpses == 1)
+
+
+def test_looks_go_astray_from_the_third_on_and_only_in_training():
+    torch.manual_seed(0)
+    model = Saccader(Config(astray=0.5, sigma=(0.02, 0.03)), find_task("one_digit").question)
+    images = build_pyramid(noise(200, 1, 64, 64))
+    model.train().anneal(1.0)
+    where = model(images, 5).where[..., 1:]
+    usual = model.roll_out(as_pyramid(images), 5).posterior.mean[..., 1:].transpose(0, 1)
+    far = (where - usual).norm(dim=-1) > 0.25  # eight sigmas
+    assert not far[:, :2].any() and where.abs().max() <= 1
+    assert ((0.3 < far[:, 2:].float().mean(0)) & (far[:, 2:].float().mean(0) < 0.6)).all()
+    quiet = model.eval()(images, 5).where
+    torch.testing.assert_close(model(images, 5).where, quiet, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("place", [(0.25, 0.3, -0.7), (0.9, 0.1, 0.2), (0.05, 1.0, -1.0)])

@@ -173,8 +173,8 @@ def test_images_that_do_not_lie_in_one_piece_are_read_right():
 @pytest.mark.parametrize("kind", ["one level", "pyramid", "narrow", "video"])
 def test_both_ways_are_one(monkeypatch, kind, size, threads):
     """Of the compiled loop and plain torch: the same values, and the same slopes."""
-    kernel = pytest.importorskip("vsacc.sampler_kernel")
-    monkeypatch.setattr(kernel, "LEAST", 2**8)  # so that threads share so little
+    kernel = pytest.importorskip("vsacc.kernels.sampler")
+    monkeypatch.setattr("vsacc.kernels.LEAST", 2**8)  # so that threads share so little
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     rng = torch.Generator().manual_seed(size)
     images = {
@@ -218,7 +218,7 @@ def test_without_numba_everything_works_and_it_is_said_once(monkeypatch):
     find = sampler.fastest_cut.__wrapped__ if hasattr(sampler.fastest_cut, "__wrapped__") else None
     if find is None:
         return  # plain torch was asked for
-    monkeypatch.setitem(sys.modules, "vsacc.sampler_kernel", None)
+    monkeypatch.setitem(sys.modules, "vsacc.kernels.sampler", None)
     monkeypatch.setattr(sampler, "fastest_cut", cache(find))
     with pytest.warns(UserWarning, match="without numba") as said:
         for _ in range(3):

@@ -140,6 +140,6 @@ def test_a_place_may_lie_between_those_that_bfloat16_has(proxy, posterior):
     vrnn = VRNN(posterior=posterior)
     with torch.autocast("cpu", torch.bfloat16):
         features, state = vrnn.observe(proxy), vrnn.start(6)
-        choices = [vrnn.posterior(features, state), vrnn.prior(state._replace(hidden=torch.rand(6, 128)))]
+        choices = [vrnn.posterior(features, state), vrnn.prior(torch.rand(6, 128))]
     for value in (part for choice in choices for part in choice):
         assert value.dtype == torch.float32 and not torch.equal(value, value.bfloat16().float())

@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     look = _add(commands, "look", "look.look", "look at images with trained weights", "photo.jpg --out seen.png")
     look.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG, WebP, TIFF or DNG")
     look.add_argument("--weights", metavar="NAME", help="a model of data/weights by its name, or a file")
+    says = "look no further once the likeliest class has this probability"
+    look.add_argument("--stop", type=float, metavar="P", help=says)
     _out(look, "a .png for the picture of where the model looked", "FILE.png")
 
     report = _add(commands, "report", "report.report", "execute the notebooks into a report", "--only 02 --out pages")

@@ -18,6 +18,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .norm import Normed, norm_relu
+
 GROUPS = 4  # of the group norms
 
 
@@ -44,10 +46,10 @@ class Residual(nn.Module):
     def __init__(self, width: int, groups: int = GROUPS):
         super().__init__()
         first, second = (normed(nn.Conv2d(width, width, 3, 1, 1), groups) for _ in range(2))
-        self.body = nn.Sequential(*first, *second[:-1])
+        self.body = Normed(*first, *second[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x + self.body(x)).relu()
+        return norm_relu(self.body[-1], self.body[:-1](x), plus=x)
 
 
 class Blocks(nn.PixelUnshuffle):
@@ -61,7 +63,7 @@ class Blocks(nn.PixelUnshuffle):
         return super().forward(x - self.grey)
 
 
-class CropNetwork(nn.Sequential):
+class CropNetwork(Normed):
     """What is made of glimpses, (N, C, L, L) -> (N, F). half: it is trained in bfloat16, which processors that have it
     multiply several times faster."""
 
@@ -187,9 +189,9 @@ class SetLikelihood(nn.Module):
 class PlacedLikelihood(SetLikelihood):
     """:class:`SetLikelihood` where a glimpse may show two objects, corrected by what glimpses show together and where.
 
-    The correction is a small network on each glimpse and on each pair, their means and maxima over all, whose last
-    layer starts at zero: what to look at is learned from the set, the rest on top. Means, unlike sums, stay what they
-    were when there are more glimpses than ever in training."""
+    The correction is a small network on each glimpse and on each pair of them, their maxima and their means, weighted
+    by how much each has to say: what a blank look adds, when there are more of them than ever in training, hardly
+    counts. Its last layer starts at zero: what to look at is learned from the set, the rest on top."""
 
     def __init__(self, features: int, labels: Tensor, hidden: int = 256):
         super().__init__(features, labels)
@@ -200,22 +202,25 @@ class PlacedLikelihood(SetLikelihood):
         halves = torch.where(torch.eye(self.kinds, dtype=torch.bool), 0.0, -math.log(2)).flatten()
         self.register_buffer("halves", halves, persistent=False)  # 3 and 7 is 37 or 73
         self.both = nn.Linear(features, len(first) + 1) if self.objects == 2 else None
-        self.one, self.spread = nn.Linear(features + 1, hidden), nn.Linear(2, hidden, bias=False)
+        self.one, self.apart = nn.Linear(features + 1, hidden), nn.Linear(3, hidden)
         self.left, self.right = nn.Linear(features, hidden), nn.Linear(features, hidden)
-        self.apart = nn.Linear(3, hidden)
+        self.weigh_one, self.weigh_pair = nn.Linear(hidden, 1), nn.Linear(hidden, 1)
         self.join, self.correct = nn.Linear(4 * hidden, hidden), nn.Linear(hidden, self.classes)
-        nn.init.zeros_(self.correct.weight)
-        nn.init.zeros_(self.correct.bias)
+        for start_at_zero in (self.weigh_one.weight, self.weigh_pair.weight, self.correct.weight, self.correct.bias):
+            nn.init.zeros_(start_at_zero)
 
     def forward(self, features: Tensor, where: Tensor | None = None) -> Tensor:
         """(B, T, F), (B, T, 3) -> log-probabilities (B, K)."""
-        found = super().forward(features)
+        found = super().forward(features) if self.objects == 2 else self.evidence(features)
         return (found + self.correction(features, where.to(features.dtype)).to(found.dtype)).log_softmax(-1)
+
+    def evidence(self, features: Tensor) -> Tensor:
+        """Of one object: what all glimpses say together, each as far as it counts."""
+        seen, gate = super().verdicts(features)
+        return self.of_classes((gate.sigmoid().unsqueeze(-1) * seen).sum(1))
 
     def verdicts(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Those of pairs of glimpses, and of each glimpse that shows both objects."""
-        if self.both is None:
-            return super().verdicts(features)
         scores = self.both(features).to(self.both.weight.dtype)
         joint, gate = scores[..., :-1].log_softmax(-1)[..., self.unordered] + self.halves, scores[..., -1]
         if features.shape[1] == 1:
@@ -225,13 +230,16 @@ class PlacedLikelihood(SetLikelihood):
 
     def correction(self, features: Tensor, where: Tensor) -> Tensor:
         """(B, T, F), (B, T, 3) -> (B, K), added to the logarithms."""
-        place = where[..., 1:] - where[..., 1:].mean(1, keepdim=True)
-        alone = (self.one(torch.cat([features, where[..., :1]], -1)) + self.spread(3 * place)).relu()  # (B, T, H)
+        alone = self.one(torch.cat([features, where[..., :1]], -1)).relu()  # (B, T, H)
         steps = features.shape[1]
         first, second = (~torch.eye(steps, dtype=torch.bool) if steps > 1 else torch.ones(1, 1)).nonzero().T.tolist()
         distance = 3 * (where[:, first] - where[:, second])
         pairs = (self.left(features)[:, first] + self.right(features)[:, second] + self.apart(distance)).relu()
-        together = torch.cat([alone.mean(1), alone.amax(1), pairs.mean(1), pairs.amax(1)], -1)
+        means = (
+            (weigh(said).softmax(1) * said).sum(1)
+            for weigh, said in ((self.weigh_one, alone), (self.weigh_pair, pairs))
+        )
+        together = torch.cat([*means, alone.amax(1), pairs.amax(1)], -1)
         return self.correct(self.join(together).relu())
 
 

@@ -17,20 +17,23 @@ from torch import Generator, Tensor, nn
 
 from .reading import CropNetwork, Question, crop_network, fine_network, make_likelihood
 from .sampler import Images, as_pyramid, glimpse, proxy
-from .vrnn import VRNN, Features, Normal, kl_normal
+from .vrnn import VRNN, Features, Normal, State, kl_normal
+
+INSIDE = 0.8  # of the half side: no look goes astray nearer to the border
 
 
 class Output(NamedTuple):
     """What every model returns. logits: (B, K) log-probabilities or logits; where: (B, T, 3) or None;
     glimpses: (B, T, C, L, L) or None; terms: the bound's further terms by name, each (B,), in nats; none where
     gradients are off and nobody learns from them; after: what it says after each glimpse, as ``logits`` says it after
-    all, (B, T, K), or None."""
+    all, (B, T, K), or None; looks: long (B,), how often it looked, where it stopped by itself, or None."""
 
     logits: Tensor
     where: Tensor | None
     glimpses: Tensor | None
     terms: dict[str, Tensor]
     after: Tensor | None = None
+    looks: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,12 @@ class Config:
     inhibition: bool = True
     likelihood: str = "set"  # or "placed", or "pooled"
     scale: tuple[float, float, float] = (0.2, 0.3, 0.6)  # smallest, largest, largest in the beginning
+    zoom: float = 0.0  # how far the smallest scale moves towards the largest in the beginning
     sigma: tuple[float, float] = (0.02, 0.4)  # smallest, largest
     annealed: bool = True  # look broadly first; else sigma and scales are learned inside their bounds from the start
+    feedback: str = "none"  # or "reader": h is told what was read where it looked
     bright: float = 0.0  # how strongly looks start on bright places, 0 for not at all
+    astray: float = 0.0  # share of a training's looks, from the third on, that go anywhere, see Astray
     noise: str = "none"  # corruption of the proxy, a kind of vsacc.systems.noise
     noise_level: float = 0.0  # the worst; every image's own is uniform from 0 to it
 
@@ -67,9 +73,11 @@ def clean(c: Tensor, training: bool) -> Tensor:
 class Model(nn.Module):
     """What training knows of a model: images in, :class:`Output` out. config: what it was built from.
     noise: (proxies (B, C, J, J), training?) -> the proxies that the model sees, of a model that has one; set it to let
-    a model meet another noise than the one it was trained with."""
+    a model meet another noise than the one it was trained with. temperature: what logits are divided by before they are
+    probabilities, fitted on validation images, see :func:`vsacc.training.evaluation.fit_temperature`."""
 
     config: object
+    temperature: float = 1.0
     noise: Callable[[Tensor, bool], Tensor] = staticmethod(clean)
 
     def anneal(self, progress: float) -> None:
@@ -84,6 +92,7 @@ class Reader(Model):
     """A model that reads glimpses with a crop network and a likelihood, wherever they are."""
 
     def add_reader(self, config: Config, question: Question) -> None:
+        self.many = question.many
         self.crop = make_crop_network(config, config.size, CROPS[config.crop])
         self.likelihood = make_likelihood(config.likelihood, config.features, question)
 
@@ -135,6 +144,24 @@ def mean(turn: Turn) -> Choice:
 def sample(turn: Turn) -> Choice:
     """A pathwise sample of q: how one is trained."""
     return Choice(turn.posterior.sample())
+
+
+@dataclass(frozen=True)
+class Astray:
+    """A sample of q or, from the third look on and in a share of the images, any place: so a reader meets blank,
+    repeated and half-hit looks, and the recurrence what comes after them. A coin decides that does not see the image:
+    where it says so, the place is drawn from a prior of its own, and the bound holds as before, looser by the KL of q
+    that is still subtracted."""
+
+    share: float
+
+    def __call__(self, turn: Turn) -> Choice:
+        z = turn.posterior.sample()
+        if turn.step < 2:
+            return Choice(z)
+        lost = torch.rand_like(z[:, :1]) < self.share
+        anywhere = 2 * INSIDE * torch.rand_like(z[:, 1:]) - INSIDE
+        return Choice(torch.where(lost, torch.cat([z[:, :1], anywhere], -1), z))
 
 
 def stay(turn: Turn) -> Choice:
@@ -212,19 +239,13 @@ def seeded_by(c: Tensor) -> Generator:
 
 class Roll(NamedTuple):
     """T saccades, step by step. proxy: what each step was shown, broadcasts to (T, B, C, J, J); where: (B, T, 3), the
-    glimpses; z: (T, B, 3); hidden: h_{i-1} (T, B, D); posterior, prior: a :class:`~vsacc.vrnn.Normal` a step."""
+    glimpses; z: (T, B, 3); hidden: h_{i-1} (T, B, D); posterior: q(z_i | c, h_{i-1}), each (T, B, 3)."""
 
     proxy: Tensor
     where: Tensor
     z: Tensor
     hidden: Tensor
-    posterior: list[Normal]
-    prior: list[Normal]
-
-    @property
-    def kl(self) -> Tensor:
-        """KL(q || p) of each step in nats, (T, B)."""
-        return torch.stack([kl_normal(q, p) for q, p in zip(self.posterior, self.prior, strict=True)])
+    posterior: Normal
 
 
 class Saccader(Reader):
@@ -232,10 +253,13 @@ class Saccader(Reader):
 
     def __init__(self, config: Config, question: Question):
         super().__init__()
-        self.config = config
+        if config.feedback not in ("none", "reader"):
+            raise ValueError(f"feedback must be 'none' or 'reader', not {config.feedback!r}")
+        self.config, self.tells = config, config.feedback == "reader"
         self.vrnn = VRNN(
             config.channels, config.proxy, config.proxy_widths, config.hidden,
             config.posterior, config.inhibition, config.scale, config.sigma, config.bright,
+            config.features if self.tells else 0, config.zoom,
         )  # fmt: skip
         self.add_reader(config, question)
 
@@ -256,35 +280,86 @@ class Saccader(Reader):
         c, *seen = (part.unflatten(0, frames.shape[:2]) for part in (c, *self.vrnn.observe(c)))
         return c, [Features(*view) for view in zip(*seen, strict=True)]
 
-    def roll_out(self, images: Images, steps: int, policy: Policy = mean) -> Roll:
-        """Decide T places, without looking there: z_i depends on the proxy alone, never on what a glimpse showed."""
-        c, views = self.see(images, steps)
-        state, overruled = self.vrnn.start(images.shape[0]), {}
-        z: list[Tensor] = []
-        hidden, posterior, prior = [], [], []
-        for step, features in enumerate(views):
-            posterior.append(self.vrnn.posterior(features, state))
-            prior.append(self.vrnn.prior(state))
-            choice = policy(Turn(step, posterior[-1], z))
-            if choice.where is not None:
-                overruled[step] = choice.where
-            z.append(self.vrnn.latent(choice.where) if choice.z is None else choice.z)
-            hidden.append(state.hidden)
-            state = self.vrnn.recur(features, z[-1], state)
-        where = self.vrnn.where(torch.stack(z, 1))  # (B, T, 3)
-        for step, place in overruled.items():
-            where[:, step] = place
-        return Roll(c, where, torch.stack(z), torch.stack(hidden), posterior, prior)
+    def decide(
+        self, features: Features, state: State, policy: Policy, past: list[Tensor]
+    ) -> tuple[Normal, Tensor, Tensor]:
+        """One saccade: q(z_i | c, h_{i-1}), the z_i (B, 3) that ``policy`` takes of it, and where (B, 3) that is."""
+        q = self.vrnn.posterior(features, state)
+        choice = policy(Turn(len(past), q, past))
+        z = self.vrnn.latent(choice.where) if choice.z is None else choice.z
+        return q, z, self.vrnn.where(z) if choice.where is None else choice.where
 
-    def forward(self, images: Tensor | Images, glimpses: int | None = None, policy: Policy | None = None) -> Output:
-        """``policy``: who chooses the places; None is a sample in training and the mean in evaluation."""
-        images = as_pyramid(images)
-        policy = policy or (sample if self.training else mean)
-        roll = self.roll_out(images, glimpses or self.config.glimpses, policy)
+    def look_at(self, images: Images, place: Tensor) -> tuple[Tensor, Tensor]:
+        """One glimpse of each image at ``place`` (B, 3): what is made of it (B, features), and itself (B, C, L, L)."""
+        o = glimpse(images, place, self.config.size)
+        return self.crop(o), o
+
+    def roll_out(self, images: Images, steps: int, policy: Policy = mean) -> Roll:
+        """Decide T places. z_i depends on the proxy alone and never on what a glimpse showed, unless h is told."""
+        c, views = self.see(images, steps)
+        if self.tells and c.dim() == 5:
+            raise ValueError("h is told what it read in still images, not in videos")
+        state, z, where, hidden, posterior = self.vrnn.start(images.shape[0]), [], [], [], []
+        for features in views:
+            q, drawn, place = self.decide(features, state, policy, z)
+            posterior.append(q)
+            z.append(drawn)
+            where.append(place)
+            hidden.append(state.hidden)
+            read = self.look_at(images, place)[0] if self.tells else None
+            state = self.vrnn.recur(features, drawn, state, read)
+        q = Normal(*map(torch.stack, zip(*posterior, strict=True)))
+        return Roll(c, torch.stack(where, 1), torch.stack(z), torch.stack(hidden), q)
+
+    def forward(
+        self,
+        images: Tensor | Images,
+        glimpses: int | None = None,
+        policy: Policy | None = None,
+        stop: float | None = None,
+    ) -> Output:
+        """``policy``: who chooses the places; None is a sample in training and the mean in evaluation. ``stop``: see
+        :meth:`until`, with ``glimpses`` as the most."""
+        images, steps = as_pyramid(images), glimpses or self.config.glimpses
+        if policy is None:
+            policy = mean if not self.training else Astray(self.config.astray) if self.config.astray else sample
+        if stop is not None:
+            return self.until(images, stop, steps, policy)
+        roll = self.roll_out(images, steps, policy)
         images.prefetch(roll.where, self.config.size)  # a disk fetches it while log p(c) and the KL are computed
         terms = {}
         if torch.is_grad_enabled():  # else nobody learns from them
             log_c = self.vrnn.log_proxy(roll.proxy, roll.z, roll.hidden)
-            terms = {"log_c": log_c.sum(0), "kl": roll.kl.sum(0)}
+            terms = {"log_c": log_c.sum(0), "kl": kl_normal(roll.posterior, self.vrnn.prior(roll.hidden)).sum(0)}
         after, o = self.read(images, roll.where)
         return Output(after[:, -1], roll.where, o, terms, after)
+
+    @torch.no_grad()
+    def until(self, images: Images, stop: float, most: int, policy: Policy = mean) -> Output:
+        """Look at each image until the likeliest class of it has a probability of ``stop``, ``most`` times at most;
+        nothing is computed for an image that is done. ``policy`` is asked about those that are left. ``looks`` (B,) of
+        what is returned says how often; after that places and glimpses repeat the last.
+
+        Raises ValueError for videos, which are looked at frame by frame, and for questions of yes or no."""
+        c, (features,) = self.see(images, 1)
+        if c.dim() == 5 or self.many:
+            raise ValueError("a model stops by itself on still images of one class each, leave out stop")
+        batch, size = len(c), self.config.size
+        where, o = c.new_empty(batch, most, 3), c.new_empty(batch, most, images.shape[1], size, size)
+        logits, looks = [], torch.empty(batch, dtype=torch.long, device=c.device)
+        left, state, past, read = torch.arange(batch, device=c.device), self.vrnn.start(batch), [], []
+        for step in range(most):
+            _, z, place = self.decide(features, state, policy, past)
+            told, seen = self.look_at(images.take(left), place)
+            where[left, step:], o[left, step:] = place.unsqueeze(1), seen.unsqueeze(1)
+            past, read = [*past, z], [*read, told]
+            said = self.likelihood(torch.stack(read, 1), where[left, : step + 1])
+            looks[left] = step + 1
+            logits = said if step == 0 else logits.index_copy(0, left, said)
+            unsure = (said.float() / self.temperature).softmax(-1).amax(-1) < stop
+            if step + 1 == most or not unsure.any():
+                break
+            state = self.vrnn.recur(features, z, state, told)
+            left, past, read = left[unsure], [each[unsure] for each in past], [each[unsure] for each in read]
+            features, state = (type(each)(*(part[unsure] for part in each)) for each in (features, state))
+        return Output(logits, where, o, {}, looks=looks)

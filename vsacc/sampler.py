@@ -64,6 +64,50 @@ class Pyramid(NamedTuple):
     def prefetch(self, where: Tensor, size: int) -> None:
         """Nothing to fetch: it lies in memory."""
 
+    def take(self, rows: Tensor) -> "Pyramid | Taken":
+        """See :meth:`Images.take`."""
+        return self if len(rows) == len(self.flat) else Taken(self, rows)
+
+
+class Taken(NamedTuple):
+    """Images ``rows``, long (N,), of a pyramid, which are not copied."""
+
+    whole: Pyramid
+    rows: Tensor
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        return self.whole.sizes
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, C)."""
+        return len(self.rows), self.whole.shape[1]
+
+    def level(self, index: int) -> Tensor:
+        """Level ``index`` as uint8 (B, C, H_l, W_l)."""
+        return self.whole.level(index)[self.rows]
+
+    def layout(self) -> "Layout":
+        """See :class:`Layout`."""
+        layout = self.whole.layout()
+        return layout._replace(origin=layout.origin[self.rows])
+
+    def pick(self, level: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """See :meth:`Images.pick`."""
+        return pick_from(self.layout(), level, row, col)
+
+    def cut(self, where: Tensor, size: int) -> Tensor:
+        """See :meth:`Images.cut`."""
+        return cut_levels(self.layout(), where, size)
+
+    def prefetch(self, where: Tensor, size: int) -> None:
+        """Nothing to fetch: it lies in memory."""
+
+    def take(self, rows: Tensor) -> "Taken":
+        """See :meth:`Images.take`."""
+        return Taken(self.whole, self.rows[rows])
+
 
 class Images(Protocol):
     """What a glimpse needs of images, wherever they are: in memory (:class:`Pyramid`), on disk (a store), or nowhere,
@@ -85,6 +129,9 @@ class Images(Protocol):
 
     def prefetch(self, where: Tensor, size: int) -> None:
         """What :meth:`cut` will read at (B, 3) or (B, T, 3) places may be fetched meanwhile."""
+
+    def take(self, rows: Tensor) -> "Images":
+        """Images ``rows``, distinct, long (N,), of which nothing large is copied."""
 
 
 class Layout(NamedTuple):
@@ -244,7 +291,7 @@ class Cut(torch.autograd.Function):
 def fastest_cut():
     """What cuts glimpses on a CPU: a compiled loop where numba is installed, else :func:`cut_in_torch`."""
     try:
-        from .sampler_kernel import cut
+        from .kernels.sampler import cut
     except (ImportError, RuntimeError) as error:  # RuntimeError: numba finds no folder for what it compiled
         warnings.warn(f"glimpses are cut without numba, which takes three times as long ({error}).", stacklevel=2)
         return cut_in_torch

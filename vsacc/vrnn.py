@@ -20,12 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .norm import Normed
+
 REACH = 0.3  # of attention around its peak, in half sides of the image; less where frames are narrower
 LOG_LEVEL = math.log(255 * math.sqrt(2 * math.pi))  # Gaussian normaliser and one of 255 grey levels
 
 
 class Normal(NamedTuple):
-    """A diagonal Gaussian; mean and sigma (standard deviation) are (B, 3)."""
+    """A diagonal Gaussian; mean and sigma (standard deviation) are (..., 3)."""
 
     mean: Tensor
     sigma: Tensor
@@ -36,7 +38,7 @@ class Normal(NamedTuple):
 
 
 def kl_normal(q: Normal, p: Normal) -> Tensor:
-    """KL(q || p) in nats, summed over the last axis: (B, 3) -> (B,)."""
+    """KL(q || p) in nats, summed over the last axis: (..., 3) -> (...,)."""
     ratio = (q.sigma / p.sigma) ** 2
     return 0.5 * (ratio + ((q.mean - p.mean) / p.sigma) ** 2 - 1 - ratio.log()).sum(-1)
 
@@ -67,7 +69,9 @@ class VRNN(nn.Module):
     ``visited`` from the map (inhibition of return); spatial only. scale: (smallest, largest, largest while
     :meth:`widen` is at 1) s. sigma: (smallest, largest) standard deviation of the posterior. bright: how strongly looks
     start on bright places, 0 for not at all; spatial only: for images so large and so empty that places between things,
-    where all looks start otherwise, show nothing to learn from."""
+    where all looks start otherwise, show nothing to learn from. told: how many features of each glimpse the recurrence
+    is told; 0 is the paper's, whose h never knows what a glimpse showed. zoom: how far :meth:`widen` moves the smallest
+    scale towards the largest; at 1 all frames are equally wide in the beginning."""
 
     def __init__(
         self,
@@ -80,6 +84,8 @@ class VRNN(nn.Module):
         scale: tuple[float, float, float] = (0.2, 0.3, 0.6),
         sigma: tuple[float, float] = (0.02, 0.4),
         bright: float = 0.0,
+        told: int = 0,
+        zoom: float = 0.0,
     ):
         super().__init__()
         if posterior not in ("spatial", "dense"):
@@ -87,13 +93,17 @@ class VRNN(nn.Module):
         if side % 8:
             raise ValueError(f"the proxy's side must be a multiple of 8, not {side}")
         self.side, self.spatial, self.inhibition = side, posterior == "spatial", inhibition
-        self.scale, self.sigma, self.reach = scale, sigma, min(REACH, scale[1])
+        self.scale, self.sigma, self.zoom, self.reach = scale, sigma, zoom, min(REACH, scale[1])
         cells, last = side // 2, widths[-1]
         self.encode = map_network(channels, 2, widths)
         self.summary = nn.Sequential(
             nn.AvgPool2d(4), nn.Flatten(), nn.Linear(last * (cells // 4) ** 2, hidden), nn.ReLU()
         )
         self.phi_z = nn.Sequential(nn.Linear(3, hidden), nn.ReLU())
+        self.phi_o = nn.Linear(told, hidden) if told else None
+        if told:  # a training starts as without
+            nn.init.zeros_(self.phi_o.weight)
+            nn.init.zeros_(self.phi_o.bias)
         self.cell = nn.LSTMCell(2 * hidden, hidden)
         self.prior_net = mlp(hidden, hidden, 6)
         if self.spatial:
@@ -116,12 +126,14 @@ class VRNN(nn.Module):
         self.register_buffer("grid", cell_centres(cells), persistent=False)
         self.register_buffer("sigma_floor", torch.tensor(sigma[0]), persistent=False)  # see widen
         self.register_buffer("scale_top", torch.tensor(scale[1]), persistent=False)
+        self.register_buffer("scale_low", torch.tensor(scale[0]), persistent=False)
 
     def widen(self, amount: float) -> None:
         """Look broadly: 0 = as configured, 1 = places scattered by the largest sigma, scales up to the largest."""
-        (low, high), (_, top, first) = self.sigma, self.scale
+        (low, high), (smallest, top, first) = self.sigma, self.scale
         self.sigma_floor.fill_(low * (high / low) ** amount)
         self.scale_top.fill_(top + (first - top) * amount)
+        self.scale_low.fill_(smallest + (first - smallest) * self.zoom * amount)
 
     def observe(self, proxy: Tensor) -> Features:
         """phi_c: proxy (B, C, J, J) in [0, 1] -> :class:`Features`; the proxy is constant, so once per image."""
@@ -134,9 +146,9 @@ class VRNN(nn.Module):
         zeros = self.grid.new_zeros(batch, self.cell.hidden_size)
         return State(zeros, zeros, self.grid.new_zeros(batch, *self.grid.shape[:2]))
 
-    def prior(self, state: State) -> Normal:
-        """p(z_i | h_{i-1})."""
-        mean, raw = in_full(self.prior_net, state.hidden).chunk(2, -1)
+    def prior(self, hidden: Tensor) -> Normal:
+        """p(z_i | h_{i-1}), of hidden (..., D): each (..., 3)."""
+        mean, raw = in_full(self.prior_net, hidden).chunk(2, -1)
         return Normal(mean, 0.01 + F.softplus(raw))
 
     def posterior(self, features: Features, state: State) -> Normal:
@@ -178,13 +190,13 @@ class VRNN(nn.Module):
 
     def where(self, z: Tensor) -> Tensor:
         """z (..., 3) -> (s, x, y) with s inside ``scale``: what the sampler takes."""
-        low = self.scale[0]
-        return torch.cat([low + (self.scale_top - low) * z[..., :1].sigmoid(), z[..., 1:]], -1)
+        low, top = self.scale_low, self.scale_top
+        return torch.cat([low + (top - low) * z[..., :1].sigmoid(), z[..., 1:]], -1)
 
     def latent(self, where: Tensor) -> Tensor:
         """The z whose place is ``where`` (..., 3), with s moved into the scales that :meth:`where` can give."""
-        low, top = self.scale[0], self.scale_top
-        share = ((where[..., :1] - low) / (top - low)).clamp(1e-3, 1 - 1e-3)
+        low, top = self.scale_low, self.scale_top
+        share = ((where[..., :1] - low) / (top - low).clamp(min=1e-6)).clamp(1e-3, 1 - 1e-3)
         return torch.cat([share.logit(), where[..., 1:]], -1)
 
     def decode(self, z: Tensor, hidden: Tensor) -> Tensor:
@@ -201,22 +213,24 @@ class VRNN(nn.Module):
         squares = error.square().sum(-1)
         return -0.5 * torch.exp(-2 * log_sigma) * squares - (log_sigma + LOG_LEVEL) * error.shape[-1]
 
-    def recur(self, features: Features, z: Tensor, state: State) -> State:
-        """h_i from h_{i-1} and the saccade z_i."""
-        step = torch.cat([features.vector, self.phi_z(z)], -1)
-        hidden, cell = self.cell(step, (state.hidden, state.cell))
+    def recur(self, features: Features, z: Tensor, state: State, read: Tensor | None = None) -> State:
+        """h_i from h_{i-1}, the saccade z_i and, where h is told, the features (B, F) that were read there."""
+        saccade = self.phi_z(z)
+        if self.phi_o is not None:
+            saccade = saccade + self.phi_o(read)
+        hidden, cell = self.cell(torch.cat([features.vector, saccade], -1), (state.hidden, state.cell))
         s, place = self.where(z).split([1, 2], -1)
         distance = (self.grid - place[:, None, None]).square().sum(-1)  # (B, M, M)
         bump = torch.exp(-0.5 * distance / (0.5 * s[..., None]) ** 2)
         return State(hidden, cell, state.visited + bump)
 
 
-def map_network(channels: int, block: int, widths: tuple[int, ...]) -> nn.Sequential:
+def map_network(channels: int, block: int, widths: tuple[int, ...]) -> Normed:
     """Pictures (B, C, J, J) in [0, 1] or around 0 -> a map (B, F, J / block, J / block), fully convolutional."""
     layers: list[nn.Module] = [nn.PixelUnshuffle(block)]
     for inputs, outputs in zip((channels * block**2, *widths), widths, strict=False):
         layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
-    return nn.Sequential(*layers)
+    return Normed(*layers)
 
 
 def light(proxy: Tensor) -> Tensor:

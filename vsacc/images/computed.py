@@ -83,6 +83,10 @@ class Enlarged(NamedTuple):
     def prefetch(self, where: Tensor, size: int) -> None:
         """Nothing to fetch: it is computed."""
 
+    def take(self, rows: Tensor) -> "Enlarged":
+        """See :meth:`vsacc.sampler.Images.take`."""
+        return self._replace(small=self.small[rows], added=self.added[rows])
+
     def tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """:func:`reads` of rows and of columns."""
         height, width = (reads(pixels, self.side, dtype, self.small.device) for pixels in self.small.shape[2:])
@@ -261,6 +265,10 @@ class Scattered(NamedTuple):
 
     def prefetch(self, where: Tensor, size: int) -> None:
         """Nothing to fetch: it lies in memory."""
+
+    def take(self, rows: Tensor) -> "Scattered":
+        """See :meth:`vsacc.sampler.Images.take`."""
+        return self._replace(table=self.table[rows])
 
 
 @lru_cache(maxsize=64)

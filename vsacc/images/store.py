@@ -110,6 +110,10 @@ class Tiled(NamedTuple):
         length = ((right - left + 1) * tile).expand_as(first)
         self._advise(torch.stack([first, length], -1)[row <= bottom_row].unique(dim=0).tolist())
 
+    def take(self, rows: Tensor) -> "Tiled":
+        """See :meth:`vsacc.sampler.Images.take`."""
+        return self._replace(starts=self.starts[rows])
+
     def _advise(self, runs: list[tuple[int, int]]) -> None:
         for first, length in runs if self.mapped is not None else ():
             ahead = first % mmap.PAGESIZE  # pages of 16 or 64 KiB exist

@@ -22,7 +22,7 @@ from ..reading import Question
 from ..saccader import Choice, Hand, Model, Policy, Turn, mean
 from ..sampler import Images, build_pyramid, glimpse
 from ..tasks import TEST_BATCH, TEST_SEED, FiniteSplit, Split, derive
-from ..vrnn import cell_centres
+from ..vrnn import cell_centres, kl_normal
 
 DISPLAY = 400  # pixels, side of an image as it is shown
 
@@ -147,26 +147,46 @@ class Explorer:
         return hasattr(self.model, "roll_out")
 
     @torch.no_grad()
-    def look(self, picture: Picture, places: Mapping[int, tuple] | None = None, seed: int | None = None) -> Look:
+    def look(
+        self,
+        picture: Picture,
+        places: Mapping[int, tuple] | None = None,
+        seed: int | None = None,
+        stop: float | None = None,
+    ) -> Look:
         """All steps; of a video no more than it has frames, and one of a model that takes no glimpses.
 
         places: (s, x, y) by step, 0 the first, where the model's own choice is overruled; later saccades know of it.
-        seed: of the sample z ~ q; None looks at the means. Raises UserError where either is given and the model is not
-        :attr:`movable`."""
+        seed: of the sample z ~ q; None looks at the means. stop: no further than to the first step after which the
+        likeliest class has this probability. Raises UserError where one of them is given and the model is not
+        :attr:`movable`, or cannot stop."""
         places, level = places or {}, picture.images.level(-1)
         steps = min(self.steps, level.shape[1]) if level.dim() == 5 else self.steps
+        if stop is not None:
+            steps = self.looks_until(picture, stop)
         if self.movable:
             logits, seen = self._roll_out(picture.images, steps, Hand(places, mean if seed is None else sampled(seed)))
         elif places or seed is not None:
             raise UserError("this model chooses its places by itself, look without places and seed.")
         else:
             logits, seen = self._ask(picture.images, steps)
+        logits = logits / self.model.temperature
         if picture.truth is not None:
             labels = torch.as_tensor(picture.truth).expand(len(logits), *np.shape(picture.truth))
             seen["log_y"] = log_likelihood(logits, labels)
         seen |= {"said": answers(logits, self.question.many), "posterior": self.probabilities(logits)}
         seen["placed"] = [step in places for step in range(len(logits))]
         return Look(**{name: np.asarray(values) for name, values in seen.items()})
+
+    @torch.no_grad()
+    def looks_until(self, picture: Picture, stop: float) -> int:
+        """How often a model looks that stops by itself, see :meth:`vsacc.saccader.Saccader.until`."""
+        if not self.movable:
+            raise UserError("this model does not stop by itself, leave out --stop or name weights of a saccader.")
+        try:
+            return int(self.model(picture.images, self.steps, stop=stop).looks)
+        except ValueError as error:
+            raise UserError(f"{error}.") from None
 
     def _roll_out(self, images: Images, steps: int, policy: Policy) -> tuple[Tensor, dict]:
         """All that a loop of saccades holds: logits (T, K), and fields of a :class:`Look`."""
@@ -178,10 +198,10 @@ class Explorer:
             "where": roll.where[0],
             "glimpses": channels_last(o),
             "proxy": channels_last(roll.proxy.expand(steps, 1, *roll.proxy.shape[-3:])[:, 0]),
-            "mean": torch.cat([vrnn.where(q.mean) for q in roll.posterior]),
-            "sigma": torch.cat([q.sigma[:, 1:] for q in roll.posterior]),
+            "mean": vrnn.where(roll.posterior.mean)[:, 0],
+            "sigma": roll.posterior.sigma[:, 0, 1:],
             "log_c": vrnn.log_proxy(roll.proxy, roll.z, roll.hidden)[:, 0].cumsum(0),
-            "kl": roll.kl[:, 0].cumsum(0),
+            "kl": kl_normal(roll.posterior, vrnn.prior(roll.hidden))[:, 0].cumsum(0),
         }
 
     def _ask(self, images: Images, steps: int) -> tuple[Tensor, dict]:
@@ -207,7 +227,8 @@ class Explorer:
         where[:, step, 1:] = cell_centres(side).flatten(0, 1)
         o = glimpse(picture.images, where.view(1, -1, 3), self.model.config.size)[0]
         features = self.model.crop(o).unflatten(0, (-1, step + 1))  # (side * side, t, F)
-        return self.probabilities(self.model.likelihood(features, where)).view(side, side, -1).numpy()
+        logits = self.model.likelihood(features, where) / self.model.temperature
+        return self.probabilities(logits).view(side, side, -1).numpy()
 
     def first_telling(self) -> int:
         """The first picture for which looking matters: read right after as many glimpses as in the training, but wrong

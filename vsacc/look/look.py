@@ -21,8 +21,11 @@ WEIGHTS = "one_digit-laptop-seed0"  # unless others are named
 def command(options: Namespace) -> int:
     """Print what a model says of ``options.images``; returns 2 where one of them cannot be read, else 0. Raises
     UserError where the model ``weights`` (a name or a file) cannot be read, and unless ``out`` (None, or a .png for
-    where it looked) is for one image that it does not replace, and can be written."""
+    where it looked) is for one image that it does not replace, and can be written; or where ``stop`` (None, or the
+    probability of the likeliest class at which it looks no further) is none, or not for this model."""
     images, name, code = options.images, options.weights or WEIGHTS, 0
+    if options.stop is not None and not 0 < options.stop <= 1:
+        raise UserError(f"--stop is a probability above 0, such as 0.95, not {options.stop:g}.")
     if options.out:
         check_picture(options.out, images)
     model = load(name)
@@ -35,8 +38,9 @@ def command(options: Namespace) -> int:
             print(f"vsacc: {error}", file=sys.stderr)
             code = 2
             continue
-        look = explorer.look(picture)
-        print(f"{picture.title}, seen by {name}:")
+        look = explorer.look(picture, stop=options.stop)
+        often = f" in {len(look.said)} of {steps} glimpses" if options.stop is not None else ""
+        print(f"{picture.title}, seen by {name}{often}:")
         for k in np.argsort(-look.posterior[-1], kind="stable")[:5]:
             print(f"  {model.classes[k]:12s}{100 * look.posterior[-1, k]:6.2f} %")
         if options.out:

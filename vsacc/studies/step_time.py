@@ -70,11 +70,10 @@ def split(model: Saccader, images: Images) -> dict[str, tuple]:
 
     def look() -> tuple[Tensor, ...]:
         roll = shown.roll_out(images, config.glimpses, sample if model.training else mean)
-        beliefs = zip(*(q + p for q, p in zip(roll.posterior, roll.prior, strict=True)), strict=True)
-        return roll.where, roll.z, roll.hidden, *map(torch.stack, beliefs)  # (T, B, ...) each but the first
+        return roll.where, roll.z, roll.hidden, *roll.posterior  # (T, B, ...) each but the first
 
-    def explain(z: Tensor, hidden: Tensor, *beliefs: Tensor) -> tuple[Tensor, Tensor]:
-        return vrnn.log_proxy(c, z, hidden), kl_normal(Normal(*beliefs[:2]), Normal(*beliefs[2:]))
+    def explain(z: Tensor, hidden: Tensor, *posterior: Tensor) -> tuple[Tensor, Tensor]:
+        return vrnn.log_proxy(c, z, hidden), kl_normal(Normal(*posterior), vrnn.prior(hidden))
 
     where, *latent = look()
     o = glimpse(images, where, config.size)  # (B, T, C, L, L)

@@ -8,7 +8,7 @@ made, see :mod:`vsacc.images.computed`.
 The layout is drawn on the CPU, the rendering runs on the device that holds the digits: every device sees the same."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from . import ALL, TEST_BATCH, Batch, EndlessSplit, Printed, Recipe, Task, deriv
 from .mnist import Digits, load_digits
 
 CANVAS, SPRITE, PATCH = 100, 28, 8  # pixels
+NEAR = 16  # pixels between the corners of digits that are drawn near each other, at most, on each axis
 LARGE_BATCH = 10  # enlarged images that are measured at once
 DATA = 1  # this stream's purpose among all that derive from one seed
 
@@ -32,6 +33,7 @@ class Clutter:
     distractors: int
     classes: int
     label: str  # "digit", "pair" (unordered) or "sum"
+    near: float = 0.0  # share of the images to learn from whose second digit is drawn near the first
 
     def label_of(self, digits: Tensor) -> Tensor:
         """The class of long (B, D) digits. Unordered pairs are numbered row by row: 00, 01 ... 09, 11 ... 99."""
@@ -67,7 +69,8 @@ class ClutteredSplit(EndlessSplit):
     @property
     def protocol(self) -> str:
         there = f"{self.clutter.digits} digit(s), {self.clutter.distractors} distractors"
-        return f"cluttered MNIST {self.side} x {self.side}, {there}, {self.clutter.classes} classes"
+        near = f", {100 * self.clutter.near:.0f} % of second digits drawn near the first" if self.clutter.near else ""
+        return f"cluttered MNIST {self.side} x {self.side}, {there}, {self.clutter.classes} classes{near}"
 
     def draw(self, size: int, seed: int, index: int, part: slice = ALL) -> Batch:
         rng = torch.Generator().manual_seed(derive(seed, index, DATA))
@@ -80,6 +83,10 @@ class ClutteredSplit(EndlessSplit):
         chosen, corner = draw(len(bank.labels), clutter.digits), draw(CANVAS - SPRITE + 1, clutter.digits, 2)
         canvas = torch.zeros(len(chosen), CANVAS * CANVAS, dtype=torch.int16, device=device)
         paste_distractors(canvas, clutter.distractors, bank.images, draw)
+        if clutter.near:
+            shift, few = draw(2 * NEAR + 1, 2) - NEAR, draw(1000, 1) < 1000 * clutter.near
+            beside = (corner[:, 0] + shift).clamp(0, CANVAS - SPRITE)
+            corner[:, 1] = torch.where(few, beside, corner[:, 1])
         paste(canvas, corner, bank.images[chosen])
         images = canvas.clamp_(max=255).to(torch.uint8).view(-1, 1, CANVAS, CANVAS)
         digits = bank.labels[chosen]
@@ -115,7 +122,8 @@ def cluttered(name: str, clutter: Clutter, published: tuple[Printed, ...] = (), 
     """``recipes`` are changes to those of identification, by profile."""
 
     def opener(split: str, device: torch.device | str, profile: str) -> ClutteredSplit:
-        return ClutteredSplit(clutter, load_digits(split).to(device), side)
+        drawn = clutter if split == "train" else replace(clutter, near=0.0)  # measured on as published
+        return ClutteredSplit(drawn, load_digits(split).to(device), side)
 
     common = {
         "quick": Recipe(steps=60, batch=32, evaluated=500),
@@ -125,7 +133,8 @@ def cluttered(name: str, clutter: Clutter, published: tuple[Printed, ...] = (), 
     return Task(name, clutter.question, opener, common | recipes, published=published)
 
 
-PAIR = Clutter(digits=2, distractors=8, classes=55, label="pair")
+# Digits overlap in a tenth of the images as published, which are most of the errors: near ones teach them sooner.
+PAIR = Clutter(digits=2, distractors=8, classes=55, label="pair", near=0.3)
 # Published: Ramapuram et al. 2018, Table 1. What it says of RAM and DRAM it quotes from Ba et al. 2015.
 ONE_DIGIT = cluttered(
     "one_digit",

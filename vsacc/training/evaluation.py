@@ -1,5 +1,6 @@
 """What is measured on a set: accuracy, how honest the probabilities are, and whether the glimpses found the digits."""
 
+import math
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,14 +14,16 @@ from .processes import agree_on_buffers, put_together, rank_and_world
 
 
 class Evaluation(NamedTuple):
-    """Over N images. accuracy; log_y: mean log p(y | x) in nats; ece: see :func:`calibration_error`; localised (share
-    of objects whose centre lies in a glimpse), iou (of an object's box with the best glimpse), scale (mean s): None
-    where a model has no glimpses or its images no boxes; labels, predictions: long (N,), or bool (N, K) where the task
-    asks K questions; found: bool (N, D), of videos (N, T, D), or None."""
+    """Over N images. accuracy; log_y: mean log p(y | x) in nats, and ece, see :func:`calibration_error`, both at the
+    model's temperature; looks: mean number of glimpses where it stopped by itself, else None; localised (share of
+    objects whose centre lies in a glimpse), iou (of an object's box with the best glimpse), scale (mean s): None where
+    a model has no glimpses or its images no boxes; labels, predictions: long (N,), or bool (N, K) where the task asks K
+    questions; found: bool (N, D), of videos (N, T, D), or None."""
 
     accuracy: float
     log_y: float
     ece: float
+    looks: float | None
     localised: float | None
     iou: float | None
     scale: float | None
@@ -61,10 +64,12 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Eval
     columns: dict[str, list[Tensor]] = {}
     for batch in islice(batches, rank, None, world):
         output = model(batch.images, **options)
-        row = {"labels": batch.labels, "log_y": log_likelihood(output.logits, batch.labels)}
-        row["predictions"] = answers(output.logits, many := batch.labels.dim() == 2)
-        logits = output.logits.float()
+        logits = output.logits.float() / model.temperature
+        row = {"labels": batch.labels, "log_y": log_likelihood(logits, batch.labels)}
+        row["predictions"] = answers(logits, many := batch.labels.dim() == 2)
         row["confidence"] = logits.abs().sigmoid() if many else logits.softmax(-1).amax(-1)
+        if output.looks is not None:
+            row["looks"] = output.looks
         if output.where is not None:
             row["scale"] = output.where[..., 0]
             if batch.boxes is not None:
@@ -76,11 +81,33 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Eval
             columns.setdefault(name, []).append(values)
     model.train(training)
     seen = {name: torch.cat(values) for name, values in put_together(columns).items()}
-    localised, iou, scale = (seen[n].float().mean().item() if n in seen else None for n in ("found", "iou", "scale"))
+    means = (seen[n].float().mean().item() if n in seen else None for n in ("looks", "found", "iou", "scale"))
     said, labels, log_y = seen["predictions"], seen["labels"], seen["log_y"].mean().item()
     accuracy = agree(said, labels).float().mean().item()
     ece = calibration_error(seen["confidence"], said == labels)
-    return Evaluation(accuracy, log_y, ece, localised, iou, scale, labels, said, seen.get("found"))
+    return Evaluation(accuracy, log_y, ece, *means, labels, said, seen.get("found"))
+
+
+@torch.no_grad()
+def fit_temperature(model: nn.Module, batches: Iterable[Batch]) -> float:
+    """What logits are divided by so that log p(y | o_1..t) of these images is largest, over all t where a model speaks
+    after each glimpse (temperature scaling, Guo et al. 2017). Of several processes all must call, with the same."""
+    from scipy.optimize import minimize_scalar  # here: it takes a second that a look need not pay
+
+    training = model.training
+    model.eval()
+    said: list[tuple[Tensor, Tensor]] = []
+    for batch in batches:
+        output = model(batch.images)
+        after = (output.logits.unsqueeze(1) if output.after is None else output.after).float()
+        said += [(after.flatten(0, 1), batch.labels.repeat_interleave(after.shape[1], 0))]
+    model.train(training)
+    logits, labels = map(torch.cat, zip(*said, strict=True))
+
+    def surprise(log_temperature: float) -> float:
+        return -log_likelihood(logits / math.exp(log_temperature), labels).mean().item()
+
+    return math.exp(minimize_scalar(surprise, bounds=(-2, 2), method="bounded").x)
 
 
 def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> float:

@@ -1,22 +1,19 @@
-"""What :func:`vsacc.sampler.cut_in_torch` does, as one compiled loop for CPUs: each pixel is read once, and its value
-and three slopes are made while it is at hand. numba compiles it at first use, in seconds, and keeps it on disk."""
+"""What :func:`vsacc.sampler.cut_in_torch` does, as one compiled loop: each pixel is read once, and its value and three
+slopes are made while it is at hand."""
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import numpy as np
-import torch
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
+from . import compiled, in_threads
+
 AHEAD = 4  # rows of a glimpse that memory is asked for ahead of time, every fourth pixel of them
-LEAST = 2**17  # values that are worth a thread
 BYTE, INT = ir.IntType(8), ir.IntType(32)
 
 
@@ -25,30 +22,19 @@ def cut(layout, where: Tensor, size: int, teach: bool) -> tuple[Tensor, Tensor |
     y, (N, 3, C, L, L)."""
     count, shape = len(where), (layout.channels, size, size)
     values = where.new_empty(count, *shape)
-    slopes = where.new_empty(count if teach else 1, 3, *shape)  # they cost nothing beside the reading
-    where, levels = where.detach().contiguous().numpy(), layout.levels.numpy()
+    slopes = where.new_empty(count, 3, *shape) if teach else None
+    places, levels = where.detach().contiguous().numpy(), layout.levels.numpy()
     # In one piece: the loop reads bytes by their number.
     pixels, origin = (each.contiguous().numpy() for each in (layout.pixels, layout.origin))
     share = count // max(1, len(layout.origin))
     geometry = layout.plane, layout.step, layout.bits, *layout.sides
 
-    def work(first: int, last: int, slopes: Tensor = slopes) -> None:
-        cut_some(pixels, origin, share, levels, *geometry, where, values.numpy(), slopes.numpy(), first, last)
+    def work(first: int, last: int) -> None:
+        made = slopes if teach else where.new_empty(1, 3, *shape)  # they cost nothing beside the reading
+        cut_some(pixels, origin, share, levels, *geometry, places, values.numpy(), made.numpy(), first, last)
 
-    threads = min(torch.get_num_threads(), values.numel() // LEAST)
-    if threads < 2:
-        work(0, count)
-    else:
-        ends = [count * k // threads for k in range(threads + 1)]
-        scratch = [slopes if teach else torch.empty_like(slopes) for _ in range(threads)]
-        list(pool(threads, os.getpid()).map(work, ends, ends[1:], scratch))
-    return values, slopes if teach else None
-
-
-@lru_cache(maxsize=4)
-def pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """Threads of a process: a fork has none of its parent's."""
-    return ThreadPoolExecutor(threads)
+    in_threads(count, values.numel(), work)
+    return values, slopes
 
 
 def instruction(result: types.Type) -> Callable:
@@ -81,9 +67,6 @@ def prefetch(context, builder, address):
 def neighbours(context, builder, address):
     """The bytes at an index and behind it, the second in the upper half."""
     return builder.load(builder.bitcast(address, ir.IntType(16).as_pointer()), align=1)
-
-
-compiled = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @compiled

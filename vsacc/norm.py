@@ -1,0 +1,44 @@
+"""Sequences of layers in which a group norm and the ReLU behind it are computed as one.
+
+The two are most of the time of a small convolutional network on a CPU. The modules and their names stay those of
+torch, and so do weights and results."""
+
+from functools import cache
+
+from torch import Tensor, nn
+
+LEAST = 2**14  # numbers, from which the compiled loop pays
+
+
+class Normed(nn.Sequential):
+    """A ``torch.nn.Sequential``, its pairs of ``GroupNorm`` and ``ReLU`` by :func:`norm_relu`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        done = None
+        for layer, behind in zip(self, [*self[1:], None], strict=True):
+            if layer is done:
+                done = None
+            elif isinstance(layer, nn.GroupNorm) and isinstance(behind, nn.ReLU):
+                x, done = norm_relu(layer, x), behind
+            else:
+                x = layer(x)
+        return x
+
+
+def norm_relu(norm: nn.GroupNorm, x: Tensor, plus: Tensor | None = None) -> Tensor:
+    """relu(norm(x) + plus), of (N, C, H, W)."""
+    fused = None if x.is_cuda or x.numel() < LEAST else fastest()
+    if fused is None:
+        x = norm(x)
+        return (x if plus is None else x + plus).relu()
+    return fused(x, norm.weight, norm.bias, norm.num_groups, norm.eps, plus)
+
+
+@cache
+def fastest():
+    """A compiled loop for CPUs where numba is installed, see :func:`vsacc.sampler.fastest_cut`, else None."""
+    try:
+        from .kernels.norm import GroupNormReLU
+    except (ImportError, RuntimeError):
+        return None
+    return GroupNormReLU.apply
