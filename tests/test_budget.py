@@ -23,8 +23,12 @@ def test_whoever_reads_a_digit_reads_it_enlarged(monkeypatch):
     monkeypatch.setattr(budget, "GLIMPSES", ())
     monkeypatch.setattr(budget, "IMAGES", 200)
     monkeypatch.setattr(budget, "ROUNDS", 1)
+    monkeypatch.setattr(budget, "STOPPED", 100)
     found = {}
-    for row in budget.part_of(list(budget.measure_task("one_digit", "cpu")), "sides"):
+    rows = list(budget.measure_task("one_digit", "cpu"))
+    stopped = {row["stop"]: row for row in budget.part_of(rows, "stopping") if row["stop"]}
+    assert 1 <= stopped[0.5]["looks"] <= stopped[0.99]["looks"] <= stopped[0.99]["glimpses"]
+    for row in budget.part_of(rows, "sides"):
         assert row["images"] == 200
         found.setdefault(row["model"], {})[row["side"]] = row["accuracy"]
     assert found.keys() >= {"saccader", "attention_sampling", "ram", "dram"}

@@ -47,6 +47,17 @@ def test_the_step_changes_picture_words_and_sliders(panel):
     assert shown(panel) == before and panel.places == {}  # stepping about leaves nothing behind
 
 
+def test_it_says_where_it_would_stop(panel):
+    sure = panel.seen.posterior.max(-1)
+    assert sure.max() < 0.5 and "at p = 0.95 never so sure" in panel.words.value
+    panel.seen = panel.seen._replace(posterior=np.eye(55)[[3, 3, 3, 3, 3, 3]] * np.array([[0.4, 0.8, 0.7, 1, 1, 1]]).T)
+    assert panel.seen.stops(0.75) == 1 and panel.seen.stops(0.9) == 3 and panel.seen.stops(0.3) == 0
+    panel.stop.value = 0.75
+    assert "at p = 0.75 it stops after 2" in panel.words.value
+    panel.step.value = 2
+    assert "at p = 0.75 it stops here" in panel.words.value
+
+
 def test_a_place_by_hand(panel):
     free = panel.seen
     panel.step.value = 2

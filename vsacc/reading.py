@@ -191,7 +191,8 @@ class PlacedLikelihood(SetLikelihood):
 
     The correction is a small network on each glimpse and on each pair of them, their maxima and their means, weighted
     by how much each has to say: what a blank look adds, when there are more of them than ever in training, hardly
-    counts. Its last layer starts at zero: what to look at is learned from the set, the rest on top."""
+    counts. Where a class is one object, which may be the one that is there most often, each glimpse adds evidence too,
+    as far as its gate is open. All this starts at zero: what to look at is learned from the set, the rest on top."""
 
     def __init__(self, features: int, labels: Tensor, hidden: int = 256):
         super().__init__(features, labels)
@@ -202,25 +203,24 @@ class PlacedLikelihood(SetLikelihood):
         halves = torch.where(torch.eye(self.kinds, dtype=torch.bool), 0.0, -math.log(2)).flatten()
         self.register_buffer("halves", halves, persistent=False)  # 3 and 7 is 37 or 73
         self.both = nn.Linear(features, len(first) + 1) if self.objects == 2 else None
+        self.add = nn.Linear(features, self.classes + 1) if self.objects == 1 else None
         self.one, self.apart = nn.Linear(features + 1, hidden), nn.Linear(3, hidden)
         self.left, self.right = nn.Linear(features, hidden), nn.Linear(features, hidden)
         self.weigh_one, self.weigh_pair = nn.Linear(hidden, 1), nn.Linear(hidden, 1)
         self.join, self.correct = nn.Linear(4 * hidden, hidden), nn.Linear(hidden, self.classes)
-        for start_at_zero in (self.weigh_one.weight, self.weigh_pair.weight, self.correct.weight, self.correct.bias):
-            nn.init.zeros_(start_at_zero)
+        for layer in (self.weigh_one, self.weigh_pair, self.correct, *filter(None, [self.add])):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor, where: Tensor | None = None) -> Tensor:
         """(B, T, F), (B, T, 3) -> log-probabilities (B, K)."""
-        found = super().forward(features) if self.objects == 2 else self.evidence(features)
+        found = super().forward(features)
         return (found + self.correction(features, where.to(features.dtype)).to(found.dtype)).log_softmax(-1)
-
-    def evidence(self, features: Tensor) -> Tensor:
-        """Of one object: what all glimpses say together, each as far as it counts."""
-        seen, gate = super().verdicts(features)
-        return self.of_classes((gate.sigmoid().unsqueeze(-1) * seen).sum(1))
 
     def verdicts(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Those of pairs of glimpses, and of each glimpse that shows both objects."""
+        if self.both is None:
+            return super().verdicts(features)
         scores = self.both(features).to(self.both.weight.dtype)
         joint, gate = scores[..., :-1].log_softmax(-1)[..., self.unordered] + self.halves, scores[..., -1]
         if features.shape[1] == 1:
@@ -240,7 +240,11 @@ class PlacedLikelihood(SetLikelihood):
             for weigh, said in ((self.weigh_one, alone), (self.weigh_pair, pairs))
         )
         together = torch.cat([*means, alone.amax(1), pairs.amax(1)], -1)
-        return self.correct(self.join(together).relu())
+        found = self.correct(self.join(together).relu())
+        if self.add is None:
+            return found
+        evidence = self.add(features)
+        return found + (evidence[..., -1:].sigmoid() * evidence[..., :-1]).sum(1)
 
 
 def make_likelihood(kind: str, features: int, question: Question) -> nn.Module:

@@ -107,8 +107,9 @@ class Panel:
         return buffer.getvalue()
 
 
-def steps(picture: Any, look: Any, classes: Sequence[str], count: int) -> Figure:
-    """The first ``count`` steps of a look, a row each: all that the slider shows, on paper."""
+def steps(picture: Any, look: Any, classes: Sequence[str], count: int, stop: float | None = None) -> Figure:
+    """The first ``count`` steps of a look, a row each: all that the slider shows, on paper; and where it would stop,
+    once the likeliest class has the probability ``stop``."""
     figure, rows = _sheet(count, (*WIDTHS, 0.72))
     for step, (*row, said) in enumerate(rows):
         draw_row(row, picture, look, step, classes)
@@ -119,6 +120,9 @@ def steps(picture: Any, look: Any, classes: Sequence[str], count: int) -> Figure
         colour = "black" if picture.truth is None else RIGHT if right else WRONG
         called = f"says {plain(named(look.said[step], classes))}"
         said.text(0, 0.05, called, color=colour, va="bottom", fontsize=11, weight="bold")
+        if stop is not None and step == look.stops(stop):
+            told = f"sure enough: {look.posterior[step].max():.2f} >= {stop:g}, it stops"
+            said.text(0, 0.24, told, va="bottom", fontsize=9, bbox={"facecolor": "white", "edgecolor": ACCENT})
     return figure
 
 

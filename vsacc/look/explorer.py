@@ -126,6 +126,11 @@ class Look(NamedTuple):
     log_c: np.ndarray | None = None
     kl: np.ndarray | None = None
 
+    def stops(self, stop: float) -> int | None:
+        """The first step, from 0, after which the likeliest class has this probability; None where none has."""
+        sure = self.posterior.max(-1) >= stop
+        return int(sure.argmax()) if sure.any() else None
+
 
 @dataclass(frozen=True)
 class Explorer:

@@ -16,9 +16,9 @@ from .explorer import Explorer, Picture, open_picture
 class GlimpseExplorer(W.VBox):
     """Choose an image, step through its glimpses, move them by hand, sample them anew; ``index`` is shown first.
 
-    The state is in the widgets: ``index``, ``path``, ``step``, ``s``, ``x``, ``y``, ``sample``, ``reset``, ``image``
-    (the PNG), ``words`` (what it says and the bound, as HTML). Places and samples are disabled for a model that chooses
-    its places by itself."""
+    The state is in the widgets: ``index``, ``path``, ``step``, ``stop`` (the probability at which it would stop by
+    itself), ``s``, ``x``, ``y``, ``sample``, ``reset``, ``image`` (the PNG), ``words`` (what it says and the bound, as
+    HTML). Places and samples are disabled for a model that chooses its places by itself."""
 
     def __init__(self, explorer: Explorer, index: int = 0):
         self.explorer, self.panel = explorer, Panel(explorer.question.classes)
@@ -31,16 +31,19 @@ class GlimpseExplorer(W.VBox):
         self.x = W.FloatSlider(0, min=-1, max=1, step=0.02, description="x", **fixed)
         self.y = W.FloatSlider(0, min=-1, max=1, step=0.02, description="y", **fixed)
         self.sliders = self.s, self.x, self.y
+        one_of = explorer.movable and not explorer.question.many
+        self.stop = W.FloatSlider(0.95, min=0.5, max=0.99, step=0.01, description="stop at p", disabled=not one_of)
         self.sample = W.Button(description="sample z", tooltip="draw every z from q, not its mean", **fixed)
         self.reset = W.Button(description="let it look", tooltip="undo samples and places chosen by hand")
         self.image = W.Image(format="png", layout={"width": "100%", "max_width": "1100px"})
         self.words = W.HTML()
         choose = [W.Button(description=name, layout={"width": "80px"}) for name in ("previous", "next", "random")]
-        groups = [self.index, *choose, self.path], [self.step, self.sample, self.reset], self.sliders
+        groups = [self.index, *choose, self.path], [self.step, self.stop, self.sample, self.reset], self.sliders
         top, middle, bottom = (W.HBox(group, layout={"flex_flow": "row wrap"}) for group in groups)
         super().__init__([top, self.image, middle, bottom, self.words])
 
-        for widget, answer in ((self.index, self._choose), (self.path, self._open), (self.step, self._draw)):
+        answers = (self.index, self._choose), (self.path, self._open), (self.step, self._draw), (self.stop, self._draw)
+        for widget, answer in answers:
             widget.observe(lambda change, answer=answer: answer(), "value")
         for button, offset in zip(choose, (-1, 1, None), strict=True):
             button.on_click(lambda _, offset=offset: self._turn(offset))
@@ -117,6 +120,10 @@ class GlimpseExplorer(W.VBox):
         if self.explorer.movable:
             drawn = "mean of q(z)" if self.seed is None else "z ~ q(z)"
             parts.append("the place is yours" if seen.placed[step] else drawn)
+        if not self.stop.disabled:
+            end = seen.stops(self.stop.value)
+            told = "never so sure" if end is None else "it stops here" if end == step else f"it stops after {end + 1}"
+            parts.append(f"at p = {self.stop.value:.2f} {told}")
         return f"{' · '.join(parts)}<pre style='line-height:1.3'>{escape(terms(seen, step))}</pre>"
 
 

@@ -2,14 +2,17 @@
 
 Of every row "part" says what it is of: "glimpses", accuracy with more or fewer glimpses than in the training; "sides",
 of the same test images enlarged, looked at in frames of the same share of the image; "seconds", of one image in a
-batch, in evaluation, against the side, its pyramid built beforehand."""
+batch, in evaluation, against the side, its pyramid built beforehand; "stopping", of a saccader, accuracy and seconds of
+one image in a batch, looking equally often at each or until a probability is reached."""
 
 import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from ..local.paths import REPORTS, WEIGHTS, check_out, write_atomic
@@ -17,7 +20,7 @@ from ..local.record import provenance
 from ..saccader import Model
 from ..sampler import build_pyramid
 from ..systems import find_system
-from ..tasks import Batch, open_split
+from ..tasks import Batch, Split, open_split
 from ..training.evaluation import Evaluation, evaluate, wilson
 from ..training.processes import device
 from ..training.weights import load, read_card
@@ -30,6 +33,8 @@ GLIMPSES = (1, 2, 3, 4, 6, 8)
 SIDES = (100, 200, 400, 1000, 2528)
 IMAGES = 1000  # of the fixed test set
 TIMED, ROUNDS = 10, 30  # images of a batch, timed calls
+STOPS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # probabilities
+STOPPED = 10_000  # images of the fixed test set on which stopping is measured
 
 
 def trained(task: str) -> dict[str, Model]:
@@ -49,6 +54,8 @@ def measure_task(task: str, device: str) -> Iterator[dict]:
         for glimpses in sorted({*GLIMPSES, own}) if own else (None,):
             scores = evaluate(model, batches, glimpses=glimpses)
             yield scored("glimpses", task, name, model, [scores], glimpses)
+        if hasattr(model, "until"):
+            yield from stopping(task, model, split)
     for side in SIDES:
         large = replace(split, side=side)
         images = made(large.draw(TIMED, 0, 0)).images
@@ -61,6 +68,23 @@ def measure_task(task: str, device: str) -> Iterator[dict]:
             own = find_system(name).glimpses(model.config)
             yield scored("sides", task, name, model, seen[name], own) | {"side": side}
             yield {"part": "seconds", "task": task, "model": name, "side": side, "seconds": costs[name].seconds / TIMED}
+
+
+def stopping(task: str, model: Model, split: Split) -> Iterator[dict]:
+    """Rows of looking equally often, from once to four times as often as in the training, and until a probability of
+    ``stop`` is reached, at most as often as in the training; "looks" is the mean."""
+    most, batches = model.config.glimpses, list(split.fixed(STOPPED))
+    ways = [(glimpses, None) for glimpses in range(1, 4 * most + 1)] + [(most, stop) for stop in STOPS]
+    works = {way: torch.no_grad()(partial(model, batches[0].images, way[0], stop=way[1])) for way in ways}
+    costs = measure(works, ROUNDS, title=f"{task}, stopping")
+    for glimpses, stop in ways:
+        scores = evaluate(model, batches, glimpses=glimpses, stop=stop)
+        yield {
+            "part": "stopping", "task": task, "model": "saccader", "glimpses": glimpses, "trained": most, "stop": stop,
+            "looks": round(scores.looks or glimpses, 4), "images": len(scores.labels),
+            "accuracy": round(scores.accuracy, 5), "log_y": round(scores.log_y, 4), "ece": round(scores.ece, 4),
+            "seconds": costs[glimpses, stop].seconds / len(batches[0].labels),
+        }  # fmt: skip
 
 
 def made(batch: Batch) -> Batch:
