@@ -62,7 +62,7 @@ def test_the_profile_is_what_the_environment_says_else_what_the_hardware_allows(
 
 
 def test_unknown_profile_lists_the_profiles(monkeypatch):
-    with pytest.raises(UserError, match=r"^profile 'huge' is unknown, choose auto, quick, laptop or paper \("):
+    with pytest.raises(UserError, match=r"^profile 'huge' is unknown here, choose auto, quick, laptop or paper \("):
         resolve_profile("huge")
     monkeypatch.setenv("VSACC_PROFILE", "tiny")
     with pytest.raises(UserError, match=r"'tiny'.* VSACC_PROFILE"):

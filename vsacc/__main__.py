@@ -15,6 +15,7 @@ from .local.paths import UserError, resolve_profile
 
 NOTEBOOK = "start of a notebook's name; may be repeated"
 PROFILE = "quick, laptop, paper, or auto: VSACC_PROFILE, else paper where CUDA is present, else laptop"
+TRAINING = f"{PROFILE}; or desk, up to 90 minutes of one thread"
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--task", help="what to learn, such as identification or colon:3")
     what.add_argument("--photographs", metavar="DIR", help="learn a folder of photographs, a folder in it for a class")
     train.add_argument("--system", default="saccader", help="who learns it; saccader unless given")
-    train.add_argument("--profile", default="auto", help=PROFILE)
+    train.add_argument("--profile", default="auto", help=TRAINING)
     train.add_argument("--seed", default=0)
     _out(train, "a .json for the result, the card of the weights beside it", "FILE.json")
     train.add_argument("--resume", action="store_true", help="go on from where an interrupted run stopped")
@@ -163,7 +164,7 @@ def _out(parser: argparse.ArgumentParser, says: str, metavar: str) -> None:
 
 def _runs(parser: argparse.ArgumentParser, out: str) -> None:
     """Options of a command that does many runs, here or on a cluster."""
-    parser.add_argument("--profile", default="auto", help=PROFILE)
+    parser.add_argument("--profile", default="auto", help=TRAINING)
     parser.add_argument("--workers", type=_positive, metavar="N", help="runs at once, else one for each GPU or core")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster, as tcp://head:8786")
     parser.add_argument("--list", action="store_true", help="show the runs and which of them are done")

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from .style import BLACK, GREY, Marks, label_log, legend_below, mark, subplots
+from .style import ACCENT, BLACK, GREY, Marks, label_log, legend_below, mark, subplots
 
 MODES = {"inference": 1.0, "training": 0.45}  # opacity of a bar
 
@@ -107,4 +107,33 @@ def time_shares(rows: list[dict]) -> Figure:
         left += shares
     axes.set(xlim=(0, 1), ylim=(1.5, -0.5), xlabel="share of the time")
     legend_below(figure, len(names))
+    return figure
+
+
+def stopping(rows: list[dict], task: str) -> Figure:
+    """Accuracy against seconds an image, and against glimpses: looking equally often at every image, as often as in the
+    training with a filled marker, and looking until a probability is reached. rows: of "stopping" of a budget."""
+    figure, panels = subplots(10, 4.0, 1, 2, sharey=True)
+    ways = {
+        "T glimpses of every image": (GREY, "o", [row for row in rows if row["stop"] is None and row["glimpses"] > 1]),
+        "until the likeliest class is that probable": (ACCENT, "s", [row for row in rows if row["stop"]]),
+    }
+    for axes, (key, unit) in zip(panels, (("looks", 1), ("seconds", 1e3)), strict=True):
+        for label, (colour, marker, mine) in ways.items():
+            x, y = [unit * row[key] for row in mine], [100 * row["accuracy"] for row in mine]
+            axes.plot(
+                x, y, marker=marker, color=colour, mfc="white", label=label, linestyle="-" if marker == "s" else ""
+            )
+            for at, height, row in zip(x, y, mine, strict=True):
+                told = row["glimpses"] if row["stop"] is None else f".{100 * row['stop']:.0f}"
+                below = row["stop"] is None
+                shift = (0, -13) if below else (-4, 6)
+                axes.annotate(
+                    told, (at, height), shift, textcoords="offset points", fontsize=8, color=colour, ha="center"
+                )
+                if row["glimpses"] == row["trained"] and below:
+                    axes.plot(at, height, marker, color=colour)
+    panels[0].set(xlabel="glimpses of an image, on average", ylabel=f"accuracy on {task}, %")
+    panels[1].set(xlabel="milliseconds an image, in a batch")
+    legend_below(figure, 2)
     return figure

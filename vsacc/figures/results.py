@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from .style import ACCENT, BLACK, GREY, Marks, band, label_log, legend_below, mark, subplots, used
 
-MARKERS = {"laptop": "o", "paper": "D"}  # by profile
+MARKERS = {"laptop": "o", "desk": "s", "paper": "D"}  # by profile
 
 
 def balance(classes: Sequence[str], counts: dict[str, Sequence[int]], title: str) -> Figure:

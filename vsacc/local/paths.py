@@ -43,6 +43,7 @@ WEIGHTS = _shipped / ("data/weights" if CHECKOUT else "weights")
 NOTEBOOKS, SHIPPED_REPORTS = _shipped / "notebooks", _shipped / "reports"
 
 PROFILES = ("quick", "laptop", "paper")
+TRAININGS = (*PROFILES, "desk")  # up to 90 minutes of one thread each, for the tasks that say how
 
 
 class UserError(Exception):
@@ -53,17 +54,18 @@ class UserError(Exception):
         return [f"vsacc: {self}"]
 
 
-def resolve_profile(profile: str = "auto") -> str:
-    """The profile of a run: "quick", "laptop" or "paper". "auto" is what VSACC_PROFILE names, else "paper" where CUDA
-    is present, else "laptop". Raises UserError for an unknown name."""
+def resolve_profile(profile: str = "auto", known: tuple[str, ...] = PROFILES) -> str:
+    """The profile of a run, one of ``known``. "auto" is what VSACC_PROFILE names, else "paper" where CUDA is present,
+    else "laptop". Raises UserError for an unknown name."""
     if profile == "auto":
         profile = os.environ.get("VSACC_PROFILE") or "auto"
     if profile == "auto":
         import torch  # here: it takes seconds, and nothing else in this file needs it
 
         return "paper" if torch.cuda.is_available() else "laptop"
-    if profile not in PROFILES:
-        raise UserError(f"profile {profile!r} is unknown, choose auto, quick, laptop or paper (also in VSACC_PROFILE).")
+    if profile not in known:
+        choices = f"auto, {', '.join(known[:-1])} or {known[-1]}"
+        raise UserError(f"profile {profile!r} is unknown here, choose {choices} (also in VSACC_PROFILE).")
     return profile
 
 

@@ -34,7 +34,7 @@ def key(run: Planned) -> tuple[str, str, str, str]:
 
 def table(rows: dict[str, dict]) -> str:
     """A line for every cell of the plans that was run with some seed, by task; a headline that was not says so."""
-    planned = sorted((run for profile in ("laptop", "paper") for run in plan(profile)), key=key)
+    planned = sorted((run for profile in ("laptop", "desk", "paper") for run in plan(profile)), key=key)
     lines = [line(*what, [run for run in runs if run.name in rows], rows) for what, runs in groupby(planned, key)]
     return markdown(COLUMNS, filter(None, lines), left=len(COLUMNS))
 

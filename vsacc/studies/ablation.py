@@ -30,12 +30,11 @@ def command(options: argparse.Namespace) -> None:
     profile, out = resolve_profile(options.profile), options.out or REPORTS / "ablation.json"
     check_out(out, lambda old: old["task"] == options.task and old["rows"].keys() <= VARIANTS.keys())
     record = {"task": options.task, "profile": profile, "seed": options.seed, **provenance(), "rows": {}}
+    small = ({}, {})
+    if profile == "laptop" and options.task in STEPS:  # how it looks is compared, with a small reader
+        small = COARSE, {**ONCE, "steps": STEPS[options.task]}
     for name, (config, recipe) in VARIANTS.items():
-        if profile == "laptop" and options.task in STEPS:
-            recipe = {"steps": STEPS[options.task], **recipe}
-        small = (COARSE, ONCE) if profile == "laptop" else ({}, {})  # how it looks is compared, not how it reads
-        changed = {"config": small[0] | config, "recipe": small[1] | recipe}
-        job = make_job(options.task, profile, seed=options.seed, **changed)
+        job = make_job(options.task, profile, seed=options.seed, config=small[0] | config, recipe=small[1] | recipe)
         try:
             row = result(fit(job))
             told = {key: row[key] for key in KEYS}

@@ -22,6 +22,7 @@ from ..local.paths import REPORTS, RUNS, UserError, check_out, check_writable, r
 from ..local.record import provenance
 from ..systems import marks
 from ..systems.noise import Corruption, describe
+from ..systems.saccader import COARSE, ONCE
 from ..tasks import open_split
 from ..training.evaluation import evaluate
 from ..training.fit import Stopped, fit, one_thread
@@ -52,7 +53,7 @@ SEEDS = {"quick": (0,), "laptop": (0, 1, 2), "paper": (0, 1, 2)}
 RECIPES = {
     "quick": {"steps": 10, "evaluated": 100},
     # With the task's own weights of the proxy's bound, ten times these, some seeds do not start in so few steps.
-    "laptop": {"steps": 500, "evaluated": 1000, "weight_c": 3e-5, "weight_kl": 3e-5},
+    "laptop": ONCE | {"steps": 500, "evaluated": 1000, "weight_c": 3e-5, "weight_kl": 3e-5},
     "paper": {"steps": 6000},
 }
 LOSS = 0.05  # robust: the mean accuracy over the seeds is at most this far below that on clean proxies
@@ -77,7 +78,7 @@ class Cell(NamedTuple):
 def grid(profile: str) -> list[Cell]:
     """All cells of a profile ("quick", "laptop" or "paper"), seed by seed."""
     return [
-        Cell(name, make_job(TASKS[profile], profile, system, seed, config, RECIPES[profile]), TESTS)
+        Cell(name, make_job(TASKS[profile], profile, system, seed, COARSE | config, RECIPES[profile]), TESTS)
         for seed in SEEDS[profile]
         for name, (system, config, *_) in VARIANTS.items()
     ]

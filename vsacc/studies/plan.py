@@ -1,8 +1,9 @@
 """What is to be run, the most valuable rows first, and where each run stands.
 
 The paper's Table 1 asks for one task at two sizes; the profile "paper" adds the sum of two digits and megapixel MNIST,
-the task of attention sampling. The profile "laptop" has the sizes that a CPU trains in minutes. "quick" runs a few
-steps of every pair of the other two. A run that came to its end is a row: one JSON file, with what came of it."""
+the task of attention sampling. The profile "laptop" has the sizes that a CPU trains in minutes, "desk" those of up to
+90 minutes of one thread. "quick" runs a few steps of every pair of "laptop" and "paper". A run that came to its end is
+a row: one JSON file, with what came of it."""
 
 import json
 from collections.abc import Sequence
@@ -62,7 +63,8 @@ LAPTOP = (
     *cells("identification", *PEERS, "resnet18", *CONTROLS, seeds=1),
     *cells("mit5k", *PEERS, "random"),
 )
-CELLS = {"paper": PAPER, "laptop": LAPTOP}
+DESK = (*cells("identification", "saccader"),)
+CELLS = {"paper": PAPER, "laptop": LAPTOP, "desk": DESK}
 CELLS["quick"] = tuple({cell._replace(seeds=1): None for cell in (*LAPTOP, *PAPER)})  # each once, in their order
 QUICK = {"steps": 2, "batch": 4, "evaluated": 20, "validations": 0}
 
@@ -80,7 +82,7 @@ class Planned(NamedTuple):
 
 
 def plan(profile: str) -> list[Planned]:
-    """All runs of a profile ("quick", "laptop" or "paper") in their order: every cell with seed 0, then with 1..."""
+    """All runs of a profile in their order: every cell with seed 0, then with 1..."""
     return [
         Planned(planned_job(profile, cell, seed), cell.variant)
         for seed in range(SEEDS)

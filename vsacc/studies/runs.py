@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..local.paths import REPORTS, UserError, check_writable, resolve_profile, write_atomic
+from ..local.paths import REPORTS, TRAININGS, UserError, check_writable, resolve_profile, write_atomic
 from ..local.record import provenance
 from ..training.fit import Stopped, build, fit, one_thread, result
 from ..training.processes import processes_and_nodes
@@ -205,7 +205,7 @@ def reproduce(options: argparse.Namespace) -> int:
     """``vsacc reproduce``; returns the exit code, 1 where a run failed."""
     if processes_and_nodes() != (1, 1):
         raise UserError("a plan is not for torchrun, --workers gives each GPU a run of its own.")
-    profile = resolve_profile(options.profile)
+    profile = resolve_profile(options.profile, TRAININGS)
     out = options.out or (REPORTS / "quick" if profile == "quick" else REPORTS) / "runs"
     planned = select(plan(profile), options.only)
     found = states(planned, rows := read_rows(out))

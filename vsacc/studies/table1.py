@@ -12,7 +12,7 @@ from ..systems import find_system, system_name
 from ..tasks import Peer, Printed, all_tasks
 from .plan import Planned
 
-PROFILES = ("paper", "laptop")
+PROFILES = ("paper", "desk", "laptop")
 NOT_RUN = "not run"
 _order = list(all_tasks())
 _published = [(task.name, figure) for task in all_tasks().values() for figure in task.published]

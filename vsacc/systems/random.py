@@ -6,7 +6,7 @@ from ..reading import Question
 from ..saccader import Config, Output, Reader, random_places, seeded_by
 from ..sampler import Images, proxy
 from . import BLACK, System
-from .saccader import CHANGES, LAPTOP, SIZES
+from .saccader import CHANGES, PRACTICE, SIZES
 
 
 class RandomGlimpses(Reader):
@@ -39,6 +39,6 @@ RANDOM = System(
     make=RandomGlimpses,
     sizes=SIZES,
     changes=CHANGES,
-    recipes=LAPTOP,
+    recipes=PRACTICE,
     videos=True,
 )

@@ -9,18 +9,31 @@ MEGAPIXEL = ("megapixel", "megapixel_max", "megapixel_top", "megapixel_multi")
 PAPER_SIZE = Config(
     glimpses=4, hidden=320, features=256, proxy_widths=(64, 64, 64), crop_widths=(64, 128, 256), crop_depth=3,
 )  # fmt: skip
-SIZES = {"quick": Config(), "laptop": Config(), "paper": PAPER_SIZE}
+SIZES = {"quick": Config(), "laptop": Config(), "desk": Config(), "paper": PAPER_SIZE}
 # On a laptop digits are read by a finer network, which knows where it looked and practises on looks that went astray.
 FINE = dict(
-    glimpses=3, crop="fine", crop_widths=(32, 64, 128), crop_depth=1, features=192, likelihood="placed", astray=0.3
+    glimpses=3,
+    crop="fine",
+    crop_widths=(32, 64, 128),
+    crop_depth=1,
+    features=192,
+    likelihood="placed",
+    astray=0.3,
+    zoom=0.7,
 )
-LOOKS = dict(looks=(2, 2, 2, 5), early=(0.2, 1.0), learning_rate=4e-3)
+LOOKS = dict(looks=(2, 2, 3, 4), early=(0.2, 1.0), learning_rate=4e-3, weight_c=3e-5, weight_kl=3e-5)
 # What both replace, for studies that compare how a model looks, not how well it reads, in a minute each.
 COARSE = {name: getattr(Config(), name) for name in FINE}
-ONCE = dict(looks=(), early=(), learning_rate=2e-3)
-LAPTOP = {("identification", "laptop"): {"steps": 4600, **LOOKS}}
+ONCE = dict(looks=(), early=(), learning_rate=2e-3, weight_c=3e-4, weight_kl=3e-4)
+PRACTICE = {
+    ("identification", "laptop"): {"steps": 4600, **LOOKS},
+    ("identification", "desk"): {"steps": 11_000, **LOOKS, "learning_rate": 3e-3},
+    ("one_digit", "laptop"): {"steps": 2900, **LOOKS, "looks": (1, 1, 2, 3), "early": (0.5, 1.0)},
+}
 CHANGES = {
     ("identification", "laptop"): FINE,
+    ("identification", "desk"): FINE | dict(crop_widths=(40, 80, 160), crop_depth=2, features=224),
+    ("one_digit", "laptop"): FINE,
     # The published signs fill a glimpse of scale .02 to .08.
     "speed_limits": {"glimpses": 3, "size": 48, "proxy": 64, "grey": 0.5, "scale": (0.06, 0.12, 0.3)},
     # The published patches of 27 pixels are glimpses of scale .054.
@@ -56,7 +69,7 @@ SACCADER = System(
     sizes=SIZES,
     changes=CHANGES,
     # Proxies of four times the pixels or more in the bound: the weights make up for them.
-    recipes={key: {"weight_c": 3e-05, "weight_kl": 3e-05} for key in ("megapixel_easy", *MEGAPIXEL)} | LAPTOP,
+    recipes={key: {"weight_c": 3e-05, "weight_kl": 3e-05} for key in ("megapixel_easy", *MEGAPIXEL)} | PRACTICE,
     # The paper's own choices (its section 4 and its code): dense posterior, summed features, no memory of places, sigma
     # learned from the start, and Eq. 6 with its own weights.
     variants={

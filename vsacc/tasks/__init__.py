@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..local.paths import UserError, resolve_profile
+from ..local.paths import TRAININGS, UserError, resolve_profile
 from ..reading import Question
 from ..sampler import Images
 
@@ -127,7 +127,7 @@ class Task:
     published: what others reached; video: its images are videos.
 
     opener: (split, device, profile) -> :data:`Split`, where split is "train", "validation" or "test" and the profile
-    ("quick", "laptop" or "paper") sizes what has to be made first. Raises UserError where the data are neither there
+    sizes what has to be made first. Raises UserError where the data are neither there
     nor to be had."""
 
     name: str
@@ -139,7 +139,7 @@ class Task:
     video: bool = False
 
     def open(self, split: str, device: torch.device | str = "cpu", profile: str = "auto") -> Split:
-        return self.opener(split, device, resolve_profile(profile))
+        return self.opener(split, device, resolve_profile(profile, TRAININGS))
 
 
 def all_tasks() -> dict[str, Task]:

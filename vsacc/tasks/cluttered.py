@@ -128,6 +128,7 @@ def cluttered(name: str, clutter: Clutter, published: tuple[Printed, ...] = (), 
     common = {
         "quick": Recipe(steps=60, batch=32, evaluated=500),
         "laptop": Recipe(steps=4500),
+        "desk": Recipe(steps=20_000),
         "paper": Recipe(steps=60_000, batch=256, learning_rate=1e-3),
     }
     return Task(name, clutter.question, opener, common | recipes, published=published)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..local.paths import UserError, resolve_profile, resolve_seed
+from ..local.paths import TRAININGS, UserError, resolve_profile, resolve_seed
 from ..saccader import Model
 from ..systems import find_system
 from ..tasks import Recipe, find_task
@@ -42,9 +42,11 @@ def make_job(
 ) -> Job:
     """The job of a system on a task under a profile; ``config`` and ``recipe`` name fields to change. Raises UserError
     for an unknown task, system or profile, for a seed that is none, and for a pair that cannot be."""
-    profile, learned, system = resolve_profile(profile), find_task(task), find_system(model)
+    profile, learned, system = resolve_profile(profile, TRAININGS), find_task(task), find_system(model)
     if refusal := system.refuses(learned.video):
         raise UserError(f"{refusal}, choose another task than {task} or another system.")
+    if profile not in learned.recipes.keys() & system.sizes.keys():
+        raise UserError(f"{model} has no profile {profile} on {task}, choose one of {', '.join(learned.recipes)}.")
     kind = task.partition(":")[0]  # a fold, or a folder, is learned as its data set is
     sizes = replace(system.configure(kind, profile), **{"channels": learned.channels} | (config or {}))
     changed = system.recipes.get(kind, {}) | system.recipes.get((kind, profile), {}) | (recipe or {})
