@@ -236,9 +236,9 @@ class Explorer:
         return self.probabilities(logits).view(side, side, -1).numpy()
 
     def first_telling(self) -> int:
-        """The first picture for which looking matters: read right after as many glimpses as in the training, but wrong
-        from most other places of the last of them. Raises ValueError where there is none."""
-        last = self.trained - 1
+        """The first picture for which looking matters: read right after the second glimpse, or the only one, but wrong
+        from most other places of it. Raises ValueError where there is none."""
+        last = min(self.trained, 2) - 1
         for index, picture in enumerate(self.pictures):
             if self.look(picture).said[last] == picture.truth:
                 if (self.survey(picture, last, side=9).argmax(-1) == picture.truth).mean() < 0.5:
