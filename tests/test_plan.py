@@ -8,13 +8,14 @@ import torch
 from tiny_runs import tiny_plan
 
 from vsacc.images.canvases import upscale
+from vsacc.local.paths import UserError, resolve_profile
 from vsacc.studies.ablation import VARIANTS
-from vsacc.studies.plan import CELLS, CONTROLS, LAPTOP, PAPER, QUICK, expected, plan, planned_job, read_rows
+from vsacc.studies.plan import CELLS, CONTROLS, LAPTOP, PAPER, QUICK, Cell, expected, plan, planned_job, read_rows
 from vsacc.systems import all_systems
 from vsacc.systems.saccader import PAPER_SIZE
 from vsacc.tasks import all_tasks, open_split
 from vsacc.tasks.cluttered import LARGE_BATCH, PAIR
-from vsacc.training.jobs import make_job
+from vsacc.training.jobs import build, make_job
 
 PROFILES = ("quick", "laptop", "paper")
 
@@ -86,3 +87,15 @@ def test_identification_2528_is_identification_enlarged(digits):
     assert torch.equal(batches[-1].images.level(0), upscale(wanted[-1].images.level(0), 128))
     drawn, wanted = large.draw(2, 5, 7), small.draw(2, 5, 7)
     assert torch.equal(drawn.images.level(0), upscale(wanted.images.level(0), 2528))
+
+
+def test_the_desk_is_for_trainings_that_say_how():
+    for run in plan("desk"):
+        slow, fast = run.job, planned_job("laptop", Cell(run.job.task, run.job.model), run.job.seed)
+        assert slow.recipe.steps > 2 * fast.recipe.steps and slow.recipe.evaluated == fast.recipe.evaluated
+        assert sum(p.numel() for p in build(slow).parameters()) <= 3e6
+    for task, system in (("mit5k", "saccader"), ("identification", "dram")):
+        with pytest.raises(UserError, match=f"{system} has no profile desk on {task}, choose one of"):
+            make_job(task, "desk", system)
+    with pytest.raises(UserError, match="'desk' is unknown here"):
+        resolve_profile("desk")

@@ -221,6 +221,17 @@ def test_annealing_ends_at_the_configured_sigma(model):
         assert model.vrnn.sigma_floor == pytest.approx(sigma)
 
 
+@pytest.mark.parametrize("zoom", [0.0, 0.5, 1.0])
+def test_frames_begin_wide_as_far_as_the_zoom_says(zoom):
+    vrnn = Saccader(replace(TINY, scale=(0.2, 0.3, 0.6), zoom=zoom), PAIR).vrnn
+    narrow, wide = torch.tensor([[-50.0, 0, 0]]), torch.tensor([[50.0, 0, 0]])
+    for amount, low, high in ((1.0, 0.2 + 0.4 * zoom, 0.6), (0.5, 0.2 + 0.2 * zoom, 0.45), (0.0, 0.2, 0.3)):
+        vrnn.widen(amount)
+        assert vrnn.where(narrow)[0, 0] == pytest.approx(low) and vrnn.where(wide)[0, 0] == pytest.approx(high)
+        there = vrnn.where(vrnn.latent(torch.tensor([[(low + high) / 2, 0.1, 0.2]])))
+        torch.testing.assert_close(there, torch.tensor([[(low + high) / 2, 0.1, 0.2]]), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("variant", [{}, find_system("saccader").variants["as_published"].config])
 def test_paper_size(variant):
     """Table 1: 7.4 M parameters."""
