@@ -16,6 +16,7 @@ VARIANTS = {  # name: (changes to the config, changes to the recipe)
     "dense posterior": ({"posterior": "dense"}, {}),
     "pooled likelihood": ({"likelihood": "pooled"}, {}),
     "no inhibition of return": ({"inhibition": False}, {}),
+    "h is told what it read": ({"feedback": "reader"}, {}),
     "precise places from the start": ({"sigma": (0.02, 0.021)}, {}),
     "tight frames from the start": ({"scale": (0.2, 0.3, 0.3)}, {}),
     "Eq. 6 at weight 1": ({}, WEIGHTS),
