@@ -14,7 +14,7 @@ from vsacc.training.evaluation import (
     centre_inside,
     centres_of,
     evaluate,
-    fit_temperature,
+    fit_temperatures,
     spread,
     wilson,
 )
@@ -90,25 +90,31 @@ def test_calibration_error_is_the_mean_gap_of_its_bins():
 
 
 @pytest.mark.parametrize("early", [False, True])
-def test_the_temperature_makes_up_for_what_is_said_too_surely(early):
-    """Labels drawn from a softmax whose logits are then said three times too large; after each glimpse where told."""
+def test_temperatures_make_up_for_what_is_said_too_surely(early):
+    """Labels drawn from a softmax whose logits are then said two times too large after one glimpse, and three after
+    two."""
     torch.manual_seed(0)
     logits = 2 * torch.randn(6000, 5)
     labels = torch.distributions.Categorical(logits=logits).sample()
     model = Model().train()
 
     def forward(images):
-        return Output(3 * images, None, None, {}, torch.stack([2 * images, 3 * images], 1) if early else None)
+        where = torch.zeros(len(images), 2, 3)
+        return Output(3 * images, where, None, {}, torch.stack([2 * images, 3 * images], 1) if early else None)
 
     model.forward = forward
     halves = [Batch(logits[k::2], labels[k::2], None) for k in (0, 1)]
-    found = fit_temperature(model, halves)
-    assert model.training and found == pytest.approx(2.4 if early else 3, rel=0.06)  # between 2 and 3
+    found = fit_temperatures(model, halves)
+    assert model.training and found == pytest.approx([2, 3] if early else [3], rel=0.06)
     raw = evaluate(model, halves)
-    model.temperature = found
+    model.temperatures = found
     scores = evaluate(model, halves)
     assert scores.log_y > raw.log_y + 0.1 and scores.accuracy == raw.accuracy and scores.looks is None
-    assert scores.ece < 0.03 < raw.ece if not early else scores.ece < raw.ece
+    assert scores.ece < 0.03 < raw.ece
+    model.temperatures = (2.0, 4.0)
+    three = torch.ones(3, 5)
+    assert model.calibrated(three, torch.tensor([1, 2, 7]))[:, 0].tolist() == [0.5, 0.25, 0.25]
+    assert model.calibrated(three, 1)[:, 0].tolist() == [0.5] * 3
 
 
 @pytest.mark.parametrize(("right", "total"), [(37, 50), (0, 20), (240, 240)])

@@ -135,10 +135,10 @@ def test_each_image_stops_when_it_is_sure(kind):
     torch.manual_seed(3)
     images = STILL[kind]()
     model = Saccader(replace(TINY, channels=images.shape[1]), find_task("one_digit").question).eval()
-    model.temperature = 0.05  # untrained it is never sure
+    model.temperatures = 0.08, 0.05, 0.04  # untrained it is never sure
     with torch.no_grad():
         full = model(images, 5)
-    sure = (full.after / model.temperature).softmax(-1).amax(-1)  # (B, T)
+    sure = (full.after / torch.tensor([0.08, 0.05, 0.04, 0.04, 0.04])[:, None]).softmax(-1).amax(-1)  # (B, T)
     for stop in (0.0, sure[:, :4].median().item(), 1.1):
         first = [next((t for t in range(5) if row[t] >= stop), 4) for row in sure.tolist()]
         output = model(images, 5, stop=stop)

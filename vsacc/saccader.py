@@ -73,12 +73,18 @@ def clean(c: Tensor, training: bool) -> Tensor:
 class Model(nn.Module):
     """What training knows of a model: images in, :class:`Output` out. config: what it was built from.
     noise: (proxies (B, C, J, J), training?) -> the proxies that the model sees, of a model that has one; set it to let
-    a model meet another noise than the one it was trained with. temperature: what logits are divided by before they are
-    probabilities, fitted on validation images, see :func:`vsacc.training.evaluation.fit_temperature`."""
+    a model meet another noise than the one it was trained with. temperatures: what logits after 1, 2, ... glimpses are
+    divided by before they are probabilities, fitted on validation images (Guo et al. 2017), see
+    :func:`vsacc.training.evaluation.fit_temperatures`; the last of them for all further glimpses."""
 
     config: object
-    temperature: float = 1.0
+    temperatures: tuple[float, ...] = (1.0,)
     noise: Callable[[Tensor, bool], Tensor] = staticmethod(clean)
+
+    def calibrated(self, logits: Tensor, looks: int | Tensor) -> Tensor:
+        """Logits (..., K) after ``looks`` glimpses, a number or long (...), at their temperature."""
+        which = torch.as_tensor(looks, device=logits.device).clamp(1, len(self.temperatures)) - 1
+        return logits.float() / torch.tensor(self.temperatures, device=logits.device)[which].unsqueeze(-1)
 
     def anneal(self, progress: float) -> None:
         """Called before every step with the share of the training that is done; most models need not know."""
@@ -356,7 +362,7 @@ class Saccader(Reader):
             said = self.likelihood(torch.stack(read, 1), where[left, : step + 1])
             looks[left] = step + 1
             logits = said if step == 0 else logits.index_copy(0, left, said)
-            unsure = (said.float() / self.temperature).softmax(-1).amax(-1) < stop
+            unsure = self.calibrated(said, step + 1).softmax(-1).amax(-1) < stop
             if step + 1 == most or not unsure.any():
                 break
             state = self.vrnn.recur(features, z, state, told)

@@ -175,7 +175,7 @@ class Explorer:
             raise UserError("this model chooses its places by itself, look without places and seed.")
         else:
             logits, seen = self._ask(picture.images, steps)
-        logits = logits / self.model.temperature
+        logits = self.model.calibrated(logits, torch.arange(1, len(logits) + 1))
         if picture.truth is not None:
             labels = torch.as_tensor(picture.truth).expand(len(logits), *np.shape(picture.truth))
             seen["log_y"] = log_likelihood(logits, labels)
@@ -232,7 +232,7 @@ class Explorer:
         where[:, step, 1:] = cell_centres(side).flatten(0, 1)
         o = glimpse(picture.images, where.view(1, -1, 3), self.model.config.size)[0]
         features = self.model.crop(o).unflatten(0, (-1, step + 1))  # (side * side, t, F)
-        logits = self.model.likelihood(features, where) / self.model.temperature
+        logits = self.model.calibrated(self.model.likelihood(features, where), step + 1)
         return self.probabilities(logits).view(side, side, -1).numpy()
 
     def first_telling(self) -> int:

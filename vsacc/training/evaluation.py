@@ -6,16 +6,17 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..loss import agree, answers, log_likelihood
+from ..saccader import Model
 from ..tasks import Batch
 from .processes import agree_on_buffers, put_together, rank_and_world
 
 
 class Evaluation(NamedTuple):
     """Over N images. accuracy; log_y: mean log p(y | x) in nats, and ece, see :func:`calibration_error`, both at the
-    model's temperature; looks: mean number of glimpses where it stopped by itself, else None; localised (share of
+    model's temperatures; looks: mean number of glimpses where it stopped by itself, else None; localised (share of
     objects whose centre lies in a glimpse), iou (of an object's box with the best glimpse), scale (mean s): None where
     a model has no glimpses or its images no boxes; labels, predictions: long (N,), or bool (N, K) where the task asks K
     questions; found: bool (N, D), of videos (N, T, D), or None."""
@@ -54,7 +55,7 @@ def best_iou(where: Tensor, boxes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Evaluation:
+def evaluate(model: Model, batches: Iterable[Batch], **options: Any) -> Evaluation:
     """The model, in evaluation mode, on the batches of a split's fixed set. options: for the model (``glimpses=4``
     looks four times, ``policy`` says where). Of several processes all must call; they take the batches in turn, and
     each returns what was seen by all."""
@@ -64,7 +65,8 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Eval
     columns: dict[str, list[Tensor]] = {}
     for batch in islice(batches, rank, None, world):
         output = model(batch.images, **options)
-        logits = output.logits.float() / model.temperature
+        looks = 1 if output.where is None else output.where.shape[1] if output.looks is None else output.looks
+        logits = model.calibrated(output.logits, looks)
         row = {"labels": batch.labels, "log_y": log_likelihood(logits, batch.labels)}
         row["predictions"] = answers(logits, many := batch.labels.dim() == 2)
         row["confidence"] = logits.abs().sigmoid() if many else logits.softmax(-1).amax(-1)
@@ -89,25 +91,27 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], **options: Any) -> Eval
 
 
 @torch.no_grad()
-def fit_temperature(model: nn.Module, batches: Iterable[Batch]) -> float:
-    """What logits are divided by so that log p(y | o_1..t) of these images is largest, over all t where a model speaks
-    after each glimpse (temperature scaling, Guo et al. 2017). Of several processes all must call, with the same."""
+def fit_temperatures(model: Model, batches: Iterable[Batch]) -> tuple[float, ...]:
+    """What logits are divided by so that log p(y | o_1..t) of these images is largest (temperature scaling, Guo et al.
+    2017): for each t where a model speaks after each glimpse, else once. Of several processes all must call, with the
+    same."""
     from scipy.optimize import minimize_scalar  # here: it takes a second that a look need not pay
 
     training = model.training
     model.eval()
-    said: list[tuple[Tensor, Tensor]] = []
+    said, labels = [], []
     for batch in batches:
         output = model(batch.images)
-        after = (output.logits.unsqueeze(1) if output.after is None else output.after).float()
-        said += [(after.flatten(0, 1), batch.labels.repeat_interleave(after.shape[1], 0))]
+        said.append((output.logits.unsqueeze(1) if output.after is None else output.after).float())
+        labels.append(batch.labels)
     model.train(training)
-    logits, labels = map(torch.cat, zip(*said, strict=True))
+    said, labels = torch.cat(said), torch.cat(labels)
 
-    def surprise(log_temperature: float) -> float:
+    def surprise(log_temperature: float, logits: Tensor) -> float:
         return -log_likelihood(logits / math.exp(log_temperature), labels).mean().item()
 
-    return math.exp(minimize_scalar(surprise, bounds=(-2, 2), method="bounded").x)
+    fits = (minimize_scalar(surprise, bounds=(-2, 2), method="bounded", args=(logits,)) for logits in said.unbind(1))
+    return tuple(math.exp(fit.x) for fit in fits)
 
 
 def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> float:

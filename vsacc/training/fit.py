@@ -30,7 +30,7 @@ from ..local.record import provenance
 from ..loss import correct, lower_bound
 from ..reading import CropNetwork
 from ..tasks import Batch, Recipe, Split, derive, find_task, open_split
-from .evaluation import evaluate, fit_temperature, spread
+from .evaluation import evaluate, fit_temperatures, spread
 from .jobs import Job, build, make_job
 from .processes import has_bfloat16, launch, part_of, rank_and_world
 from .weights import job_of, save_weights
@@ -251,7 +251,7 @@ def result(run: Run) -> dict:
     held_out, test = (open_split(job.task, name, place, job.profile) for name in ("validation", "test"))
     # What a folder's classes are, only the folder knows, and a card may travel without it.
     classes = {"classes": list(question.classes), "many": question.many} if ":" in job.task else {}
-    run.model.temperature = fit_temperature(run.model, held_out.fixed(job.recipe.evaluated))
+    run.model.temperatures = fit_temperatures(run.model, held_out.fixed(job.recipe.evaluated))
     validated = evaluate(run.model, held_out.fixed(job.recipe.evaluated))
     scores = evaluate(run.model, test.fixed(job.recipe.evaluated))
     return {
@@ -261,7 +261,8 @@ def result(run: Run) -> dict:
         "validation_accuracy": round(validated.accuracy, 5), "validation_log_y": round(validated.log_y, 4),
         "test_accuracy": round(scores.accuracy, 5), "localised": scores.localised and round(scores.localised, 5),
         "iou": scores.iou and round(scores.iou, 4), "scale": scores.scale and round(scores.scale, 4),
-        "log_y": round(scores.log_y, 4), "ece": round(scores.ece, 4), "temperature": round(run.model.temperature, 4),
+        "log_y": round(scores.log_y, 4), "ece": round(scores.ece, 4), 
+        "temperatures": [round(each, 4) for each in run.model.temperatures],
         "protocol": f"{test.protocol}; {len(scores.labels)} fixed test images", **classes,
         **run.made, "evaluated_at": provenance()["revision"],
         "config": asdict(job.config), "recipe": asdict(job.recipe), "history": run.history,

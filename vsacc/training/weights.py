@@ -75,5 +75,5 @@ def load(name: str | Path) -> Model:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path.name} does not hold this model's weights ({reason}), fetch it again.") from None
     model.card, model.task, model.classes, model.many = card, card["task"], question.classes, question.many
-    model.temperature = card.get("temperature", 1.0)
+    model.temperatures = tuple(card.get("temperatures", (1.0,)))
     return model.eval()
