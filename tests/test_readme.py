@@ -49,7 +49,7 @@ def test_a_line_holds_every_seed():
     lines = table(rows).splitlines()[2:]
     found = [line for line in lines if line.startswith("| one_digit")]
     assert found == [
-        "| one_digit | saccader | laptop | 1.23 M | 3 | 358,400 | 0, 2 | 95.1 / 90.0 % | 98.7 / 98.0 % | 1.0 |"
+        "| one_digit | saccader | laptop | 1.23 M | 3 | 294,400 | 0, 2 | 95.1 / 90.0 % | 98.7 / 98.0 % | 1.0 |"
         " a CPU, 2 threads |"
     ]
 
@@ -66,7 +66,7 @@ def test_a_stand_in_a_collapse_and_another_configuration_are_told():
         "| mit5k (stand-in) | proxy_only | laptop | 1.23 M |  | 38,400 | 0 | 95.1 % |  | 1.5 | a CPU, 2 threads |"
         in text
     )
-    assert "| one_digit | saccader | laptop | 1.23 M | 3 | 358,400 | 1, 2 | stopped / 95.1 % | 98.7 % | 1.5 |" in text
+    assert "| one_digit | saccader | laptop | 1.23 M | 3 | 294,400 | 1, 2 | stopped / 95.1 % | 98.7 % | 1.5 |" in text
     assert "| identification | saccader | laptop, another configuration |" in text
 
 
