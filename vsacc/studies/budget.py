@@ -71,10 +71,11 @@ def measure_task(task: str, device: str) -> Iterator[dict]:
 
 
 def stopping(task: str, model: Model, split: Split) -> Iterator[dict]:
-    """Rows of looking equally often, from once to four times as often as in the training, and until a probability of
-    ``stop`` is reached, at most as often as in the training; "looks" is the mean."""
+    """Rows of looking equally often, up to four times as often as in the training, and until a probability of ``stop``
+    is reached, at most as often as in the training; "looks" is the mean."""
     most, batches = model.config.glimpses, list(split.fixed(STOPPED))
-    ways = [(glimpses, None) for glimpses in range(1, 4 * most + 1)] + [(most, stop) for stop in STOPS]
+    often = [*range(1, most + 2), 2 * most, 3 * most, 4 * most]
+    ways = [(glimpses, None) for glimpses in often] + [(most, stop) for stop in STOPS]
     works = {way: torch.no_grad()(partial(model, batches[0].images, way[0], stop=way[1])) for way in ways}
     costs = measure(works, ROUNDS, title=f"{task}, stopping")
     for glimpses, stop in ways:
