@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from .style import ACCENT, ORANGE, WRONG, Curves, Looks, label_log, legend_below, lines, subplots
+from .style import ACCENT, GREY, ORANGE, WRONG, Curves, Looks, label_log, legend_below, lines, subplots
 
 QUANTITIES = {  # of a row of the history: axis label
     "accuracy": "training accuracy",
@@ -94,17 +94,23 @@ def ablation(rows: dict[str, dict]) -> Figure:
     return figure
 
 
-def error_causes(edges: tuple[int, ...], accuracy: Curves, images: list[float], causes: dict[str, float]) -> Figure:
+def error_causes(
+    edges: tuple[int, ...], accuracy: Curves, images: list[float], causes: dict[str, float], before: dict[str, float]
+) -> Figure:
     """Accuracy by the distance between two digits, and the share of all images that are errors of each cause. edges: of
-    the bins of the distance, in pixels; accuracy: by reading, one value a bin; images: share of all in a bin."""
+    the bins of the distance, in pixels; accuracy: by reading, one value a bin, the last of three is of another model,
+    whose causes are ``before``; images: share of all in a bin."""
     figure, (near, why) = subplots(10, 3.3, 1, 2, width_ratios=[1.5, 1])
     names = [*(f"{low} to {high}" for low, high in pairwise(edges[:-1])), f"over {edges[-2]}"]
     near.bar(names, images, 0.8, color="0.88", label="share of the images")
-    lines(near, names, accuracy, dict(zip(accuracy, ((ACCENT, "-", "o"), (ACCENT, "--", "s")), strict=True)))
+    looks = (ACCENT, "-", "o"), (ACCENT, "--", "s"), (GREY, ":", "^")
+    lines(near, names, accuracy, dict(zip(accuracy, looks, strict=True)))
     near.set(xlabel="pixels between the digits' centres", ylabel="accuracy", ylim=(0, 1.02))
     near.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)  # above, since the curves may be anywhere
-    bars = why.barh(list(causes), [100 * share for share in causes.values()], 0.6, color=WRONG)
-    why.bar_label(bars, fmt=" %.1f")
+    for shares, shift, colour in ((causes, -0.2, WRONG), (before, 0.2, GREY)):
+        places = [index + shift for index in range(len(causes))]
+        why.bar_label(why.barh(places, [100 * shares[cause] for cause in causes], 0.38, color=colour), fmt=" %.1f")
+    why.set_yticks(range(len(causes)), list(causes))
     why.set(xlabel="% of all images", title="errors by cause", xmargin=0.2)
     why.invert_yaxis()
     return figure

@@ -40,8 +40,13 @@ STOPPED = 10_000  # images of the fixed test set on which stopping is measured
 def trained(task: str) -> dict[str, Model]:
     """System -> the model of its committed weights: seed 0, trained on clean proxies."""
     cards = {path.stem: read_card(path) for path in sorted(WEIGHTS.glob(f"{task}-*seed0.safetensors"))}
-    clean = {stem: card for stem, card in cards.items() if not card["config"].get("noise_level")}
-    return {card["model"]: load(stem) for stem, card in clean.items() if card["task"] == task}
+    named = {card["model"]: stem for stem, card in cards.items() if card["task"] == task and plain(stem, card)}
+    return {name: load(stem) for name, stem in named.items()}
+
+
+def plain(stem: str, card: dict) -> bool:
+    """Whether weights have no other choice in their name than task, system, profile and seed."""
+    return stem.replace(f"-{card['model']}", "") == f"{card['task']}-{card['profile']}-seed{card['seed']}"
 
 
 def measure_task(task: str, device: str) -> Iterator[dict]:
