@@ -96,6 +96,18 @@ def test_a_sequence_is_torchs_own_with_the_same_names(compiled, monkeypatch):
     torch.testing.assert_close(norm_relu(layers[1], y, plus=y), (layers[1](y) + y).relu())
 
 
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_other_precisions_are_torchs(monkeypatch, dtype, weights):
+    monkeypatch.setattr(norm, "LEAST", 1)
+    layer, x = nn.GroupNorm(2, 8).to(weights), torch.randn(2, 8, 4, 4).to(dtype)
+    try:
+        wanted = layer(x).relu()
+    except RuntimeError:  # nor does torch take them together
+        return
+    torch.testing.assert_close(norm_relu(layer, x).float(), wanted.float(), rtol=0.02, atol=0.02)
+
+
 def test_without_numba_it_is_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "vsacc.kernels.norm", None)  # as if it could not be imported
     norm.fastest.cache_clear()

@@ -5,9 +5,12 @@ torch, and so do weights and results."""
 
 from functools import cache
 
+import torch
 from torch import Tensor, nn
 
 LEAST = 2**14  # numbers, from which the compiled loop pays
+# Of inputs and weights that it takes.
+PAIRS = (torch.float32, torch.float32), (torch.bfloat16, torch.float32), (torch.float64, torch.float64)
 
 
 class Normed(nn.Sequential):
@@ -27,7 +30,8 @@ class Normed(nn.Sequential):
 
 def norm_relu(norm: nn.GroupNorm, x: Tensor, plus: Tensor | None = None) -> Tensor:
     """relu(norm(x) + plus), of (N, C, H, W)."""
-    fused = None if x.is_cuda or x.numel() < LEAST else fastest()
+    able = x.device.type == "cpu" and x.numel() >= LEAST and (x.dtype, norm.weight.dtype) in PAIRS
+    fused = fastest() if able else None
     if fused is None:
         x = norm(x)
         return (x if plus is None else x + plus).relu()
