@@ -28,7 +28,7 @@ ONCE = dict(looks=(), early=(), learning_rate=2e-3, weight_c=3e-4, weight_kl=3e-
 PRACTICE = {
     ("identification", "laptop"): {"steps": 4500, **LOOKS},
     ("identification", "desk"): {"steps": 11_000, **LOOKS, "learning_rate": 3e-3},
-    ("megapixel_easy", "laptop"): {"steps": 1600, "looks": (3, 5, 5, 6), "early": (0.2, 1.0), "learning_rate": 3e-3},
+    ("megapixel_easy", "laptop"): {"steps": 2600, "looks": (3, 5, 5, 6), "early": (0.2, 1.0), "learning_rate": 3e-3},
     ("one_digit", "laptop"): {"steps": 2300, **LOOKS, "looks": (1, 2, 2, 3), "early": (0.5, 1.0)},
 }
 CHANGES = {
