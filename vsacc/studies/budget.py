@@ -34,7 +34,7 @@ SIDES = (100, 200, 400, 1000, 2528)
 IMAGES = 1000  # of the fixed test set
 TIMED, ROUNDS = 10, 30  # images of a batch, timed calls
 STOPS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # probabilities
-STOPPED = 10_000  # images of the fixed test set on which stopping is measured
+STOPPED = 5000  # images of the fixed test set on which stopping is measured
 
 
 def trained(task: str) -> dict[str, Model]:
