@@ -202,16 +202,22 @@ def test_stopping_beside_looking_equally_often():
             "seconds": looks / 1e3,
         }
 
-    rows = [row(1, None, 1, 0.3), row(2, None, 2, 0.95), row(3, None, 3, 0.96), row(3, 0.9, 2.1, 0.955)]
+    rows = [
+        row(1, None, 1, 0.3),
+        row(2, None, 2, 0.95),
+        row(3, None, 3, 0.96),
+        row(3, 0.9, 2.1, 0.955),
+        row(3, 0.95, 2.2, 0.956),
+    ]
     figure = cost.stopping(rows, "identification")
     looks, seconds = figure.axes
-    assert [text.get_text() for text in looks.texts] == ["2", "3", ".90"]  # once is not shown
+    assert [text.get_text() for text in looks.texts] == ["2", "3", ".95"]  # once is not shown
     for axes, unit in ((looks, 1), (seconds, 1)):
         fixed, chosen, stopped = axes.lines
         assert fixed.get_xdata() == pytest.approx([2 * unit, 3 * unit]) and chosen.get_xdata() == pytest.approx(
             [3 * unit]
         )
-        assert stopped.get_ydata() == pytest.approx([95.5])
+        assert stopped.get_ydata() == pytest.approx([95.5, 95.6])
 
 
 def test_every_seed_is_a_dot_and_the_control_a_line():

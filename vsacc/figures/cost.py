@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from .style import ACCENT, BLACK, GREY, Marks, label_log, legend_below, mark, subplots
 
 MODES = {"inference": 1.0, "training": 0.45}  # opacity of a bar
+TOLD = (0.5, 0.8, 0.95)  # probabilities that have room for their number
 
 
 def table(rows: list[dict], printed: dict[str, tuple[float, float, float]], epoch: int, marks: Marks) -> Figure:
@@ -125,13 +126,14 @@ def stopping(rows: list[dict], task: str) -> Figure:
                 x, y, marker=marker, color=colour, mfc="white", label=label, linestyle="-" if marker == "s" else ""
             )
             for at, height, row in zip(x, y, mine, strict=True):
-                told = row["glimpses"] if row["stop"] is None else f".{100 * row['stop']:.0f}"
-                below = row["stop"] is None
-                shift = (0, -13) if below else (-4, 6)
-                axes.annotate(
-                    told, (at, height), shift, textcoords="offset points", fontsize=8, color=colour, ha="center"
-                )
-                if row["glimpses"] == row["trained"] and below:
+                fixed = row["stop"] is None
+                if fixed or row["stop"] in TOLD:
+                    told = row["glimpses"] if fixed else f".{100 * row['stop']:.0f}"
+                    shift = (0, -13) if fixed else (-12, 4)
+                    axes.annotate(
+                        told, (at, height), shift, textcoords="offset points", fontsize=8, color=colour, ha="center"
+                    )
+                if fixed and row["glimpses"] == row["trained"]:
                     axes.plot(at, height, marker, color=colour)
     panels[0].set(xlabel="glimpses of an image, on average", ylabel=f"accuracy on {task}, %")
     panels[1].set(xlabel="milliseconds an image, in a batch")
