@@ -46,7 +46,7 @@ def test_an_oracle_that_is_told_the_places_reads_as_well_at_any_side(side):
         for batch in split.fixed(100):
             places = centres_of(batch.boxes)  # (B, 1, 2)
             where = torch.cat([torch.full_like(places[..., :1], 0.28), places], -1).expand(-1, 2, 3)
-            found.append(model(batch.images, policy=Given(where)).logits.argmax(-1) == batch.labels)
+            found.append(model(batch.images, 2, policy=Given(where)).logits.argmax(-1) == batch.labels)
         return torch.cat(found).float().mean().item()
 
     assert right(replace(split, side=side)) >= right(split) - 0.02 > 0.93
