@@ -8,9 +8,15 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+GROUPS = 4  # of the group norms, unless others are named
 LEAST = 2**14  # numbers, from which the compiled loop pays
 # Of inputs and weights that it takes.
 PAIRS = (torch.float32, torch.float32), (torch.bfloat16, torch.float32), (torch.float64, torch.float64)
+
+
+def normed(convolution: nn.Conv2d, groups: int = GROUPS) -> list[nn.Module]:
+    """A convolution, its group norm and ReLU."""
+    return [convolution, nn.GroupNorm(groups, convolution.out_channels), nn.ReLU()]
 
 
 class Normed(nn.Sequential):

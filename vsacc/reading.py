@@ -18,9 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .norm import Normed, norm_relu
-
-GROUPS = 4  # of the group norms
+from .norm import GROUPS, Normed, norm_relu, normed
 
 
 class Question(NamedTuple):
@@ -33,11 +31,6 @@ class Question(NamedTuple):
     labels: Tensor
     classes: tuple[str, ...]
     many: bool = False
-
-
-def normed(convolution: nn.Conv2d, groups: int = GROUPS) -> list[nn.Module]:
-    """A convolution, its group norm and ReLU."""
-    return [convolution, nn.GroupNorm(groups, convolution.out_channels), nn.ReLU()]
 
 
 class Residual(nn.Module):

@@ -245,13 +245,15 @@ def seeded_by(c: Tensor) -> Generator:
 
 class Roll(NamedTuple):
     """T saccades, step by step. proxy: what each step was shown, broadcasts to (T, B, C, J, J); where: (B, T, 3), the
-    glimpses; z: (T, B, 3); hidden: h_{i-1} (T, B, D); posterior: q(z_i | c, h_{i-1}), each (T, B, 3)."""
+    glimpses; z: (T, B, 3); hidden: h_{i-1} (T, B, D); posterior: q(z_i | c, h_{i-1}), each (T, B, 3); looked: where h is
+    told, what was read (B, T, features) and the glimpses (B, T, C, L, L), else None."""
 
     proxy: Tensor
     where: Tensor
     z: Tensor
     hidden: Tensor
     posterior: Normal
+    looked: tuple[Tensor, Tensor] | None = None
 
 
 class Saccader(Reader):
@@ -305,17 +307,19 @@ class Saccader(Reader):
         c, views = self.see(images, steps)
         if self.tells and c.dim() == 5:
             raise ValueError("h is told what it read in still images, not in videos")
-        state, z, where, hidden, posterior = self.vrnn.start(images.shape[0]), [], [], [], []
+        state, z, where, hidden, posterior, looked = self.vrnn.start(images.shape[0]), [], [], [], [], []
         for features in views:
             q, drawn, place = self.decide(features, state, policy, z)
             posterior.append(q)
             z.append(drawn)
             where.append(place)
             hidden.append(state.hidden)
-            read = self.look_at(images, place)[0] if self.tells else None
-            state = self.vrnn.recur(features, drawn, state, read)
+            if self.tells:
+                looked.append(self.look_at(images, place))
+            state = self.vrnn.recur(features, drawn, state, looked[-1][0] if self.tells else None)
         q = Normal(*map(torch.stack, zip(*posterior, strict=True)))
-        return Roll(c, torch.stack(where, 1), torch.stack(z), torch.stack(hidden), q)
+        seen = tuple(torch.stack(part, 1) for part in zip(*looked, strict=True)) or None
+        return Roll(c, torch.stack(where, 1), torch.stack(z), torch.stack(hidden), q, seen)
 
     def forward(
         self,
@@ -337,7 +341,11 @@ class Saccader(Reader):
         if torch.is_grad_enabled():  # else nobody learns from them
             log_c = self.vrnn.log_proxy(roll.proxy, roll.z, roll.hidden)
             terms = {"log_c": log_c.sum(0), "kl": kl_normal(roll.posterior, self.vrnn.prior(roll.hidden)).sum(0)}
-        after, o = self.read(images, roll.where)
+        if roll.looked is None:
+            after, o = self.read(images, roll.where)
+        else:
+            read, o = roll.looked
+            after = self.after_each(read, roll.where)
         return Output(after[:, -1], roll.where, o, terms, after)
 
     @torch.no_grad()

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .norm import Normed
+from .norm import Normed, normed
 
 REACH = 0.3  # of attention around its peak, in half sides of the image; less where frames are narrower
 LOG_LEVEL = math.log(255 * math.sqrt(2 * math.pi))  # Gaussian normaliser and one of 255 grey levels
@@ -229,7 +229,7 @@ def map_network(channels: int, block: int, widths: tuple[int, ...]) -> Normed:
     """Pictures (B, C, J, J) in [0, 1] or around 0 -> a map (B, F, J / block, J / block), fully convolutional."""
     layers: list[nn.Module] = [nn.PixelUnshuffle(block)]
     for inputs, outputs in zip((channels * block**2, *widths), widths, strict=False):
-        layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
+        layers += normed(nn.Conv2d(inputs, outputs, 3, 1, 1))
     return Normed(*layers)
 
 

@@ -107,8 +107,8 @@ def blend_four(upper, lower, across, down):
 @compiled
 def cut_some(pixels, origin, share, levels, plane, step, bits, height, width, where, values, slopes, begin, end):
     """Glimpses ``begin`` to ``end`` of :func:`cut`. Row by row: first the bytes are collected, one by one, then all
-    arithmetic runs on whole registers; hence two loops where one would do, and no calls
-    with arrays."""
+    arithmetic runs on whole registers; hence two loops where one would do, and no calls with
+    arrays."""
     real = values.dtype.type
     zero, byte = real(0), real(1 / 255)
     channels, size, top = values.shape[1], values.shape[2], len(levels) - 1

@@ -12,15 +12,9 @@ PAPER_SIZE = Config(
 SIZES = {"quick": Config(), "laptop": Config(), "desk": Config(), "paper": PAPER_SIZE}
 # On a laptop digits are read by a finer network, which knows where it looked and practises on looks that went astray.
 FINE = dict(
-    glimpses=3,
-    crop="fine",
-    crop_widths=(32, 64, 128),
-    crop_depth=1,
-    features=192,
-    likelihood="placed",
-    astray=0.3,
-    zoom=0.7,
-)
+    glimpses=3, crop="fine", crop_widths=(32, 64, 128), crop_depth=1, features=192, likelihood="placed",
+    astray=0.3, zoom=0.7,
+)  # fmt: skip
 LOOKS = dict(looks=(2, 2, 2, 4), early=(0.2, 1.0), learning_rate=4e-3, weight_c=3e-5, weight_kl=3e-5)
 # What both replace, for studies that compare how a model looks, not how well it reads, in a minute each.
 COARSE = {name: getattr(Config(), name) for name in FINE}

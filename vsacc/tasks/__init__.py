@@ -127,8 +127,7 @@ class Task:
     published: what others reached; video: its images are videos.
 
     opener: (split, device, profile) -> :data:`Split`, where split is "train", "validation" or "test" and the profile
-    sizes what has to be made first. Raises UserError where the data are neither there
-    nor to be had."""
+    sizes what has to be made first. Raises UserError where the data are neither there nor to be had."""
 
     name: str
     question: Question
