@@ -245,8 +245,8 @@ def seeded_by(c: Tensor) -> Generator:
 
 class Roll(NamedTuple):
     """T saccades, step by step. proxy: what each step was shown, broadcasts to (T, B, C, J, J); where: (B, T, 3), the
-    glimpses; z: (T, B, 3); hidden: h_{i-1} (T, B, D); posterior: q(z_i | c, h_{i-1}), each (T, B, 3); looked: where h is
-    told, what was read (B, T, features) and the glimpses (B, T, C, L, L), else None."""
+    glimpses; z: (T, B, 3); hidden: h_{i-1} (T, B, D); posterior: q(z_i | c, h_{i-1}), each (T, B, 3); looked: where h
+    is told, what was read (B, T, features) and the glimpses (B, T, C, L, L), else None."""
 
     proxy: Tensor
     where: Tensor
